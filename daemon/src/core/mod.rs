@@ -1,0 +1,21 @@
+//! The pure core: everything between "bytes of a feed" and "answer to a question".
+//!
+//! Rule: no sockets, files, clocks, threads, randomness or logging below here; time and random numbers are passed
+//! in. Every module above may import `core`; `core` imports nothing of ours but the table layout shared with the
+//! kernel (`blackthorn_common`).
+//!
+//! In flow order: `feed` turns bytes into [`entry`]s, `gate` judges a feed as a whole, `flatten` settles one feed's
+//! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result, [`zone`] maps
+//! listings to DNS answers, [`generation`] holds all of it together.
+
+pub mod entry;
+pub mod feed;
+pub mod gate;
+pub mod generation;
+pub mod listing;
+pub mod network;
+pub mod segment;
+pub mod span;
+pub mod special;
+pub mod table;
+pub mod zone;

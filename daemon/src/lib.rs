@@ -1,0 +1,8 @@
+//! blackthorn collects blocklists, merges them into one numbered, immutable generation, and serves that generation as a
+//! DNSBL, as an XDP packet filter and as data.
+//!
+//! Modules in the order of the data flow; a module imports only from modules above it in this list:
+//!
+//! - [`core`]: pure; entries, formats, gate, merge, table, zones, answers.
+
+pub mod core;

@@ -1,0 +1,1 @@
+//! Oracle table, seeded prefixes and packet builders for tests.

@@ -1,0 +1,37 @@
+//! Project chores: set-up, tests, lints, the kernel object. `main` only dispatches.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod build_ebpf;
+mod lint;
+mod test;
+mod verify_ebpf;
+
+#[derive(Parser)]
+#[command(about = "blackthorn's project chores")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Build the kernel program with nightly and put it under ebpf/prebuilt with its manifest.
+    BuildEbpf(build_ebpf::Args),
+    /// Fail when the committed kernel object does not match its sources.
+    VerifyEbpf(verify_ebpf::Args),
+    /// rustfmt and clippy, warnings denied.
+    Lint(lint::Args),
+    /// Install what the tests need, then run all of them.
+    Test(test::Args),
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().chore {
+        Chore::BuildEbpf(args) => build_ebpf::run(&args),
+        Chore::VerifyEbpf(args) => verify_ebpf::run(&args),
+        Chore::Lint(args) => lint::run(&args),
+        Chore::Test(args) => test::run(&args),
+    }
+}
