@@ -4,5 +4,11 @@
 //! Modules in the order of the data flow; a module imports only from modules above it in this list:
 //!
 //! - [`core`]: pure; entries, formats, gate, merge, table, zones, answers.
+//! - [`config`]: what the operator asked for.
+//! - [`collector`]: fetches feeds from files and over HTTP, each on its own schedule.
+//! - [`store`]: last good copies and outcomes on disk.
 
+pub mod collector;
+pub mod config;
 pub mod core;
+pub mod store;
