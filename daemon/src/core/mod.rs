@@ -10,6 +10,7 @@
 
 pub mod entry;
 pub mod feed;
+pub mod filter_plan;
 pub mod gate;
 pub mod generation;
 pub mod listing;
