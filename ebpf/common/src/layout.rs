@@ -8,7 +8,7 @@
 //! | 0..1024 | header: [`header`] |
 //! | 1024..66560 | IPv4 root: one [`Slot`] per /16 |
 //! | 66560..132096 | IPv6 root: one [`Slot`] per /16 |
-//! | 132096.. | nodes, then IPv6 records, then slot arrays; the sections begin on a node boundary |
+//! | 132096.. | lines of 16 words: [`Node`]s, slot arrays and IPv6 [`Record`]s, near those that refer to them |
 
 use crate::payload::Payload;
 
@@ -65,12 +65,12 @@ pub mod header {
     pub const AT_V4_SEGMENTS: u32 = 16;
     /// Number of IPv6 segments compiled.
     pub const AT_V6_SEGMENTS: u32 = 17;
-    /// Word number of the first node.
-    pub const AT_NODES: u32 = 18;
-    /// Word number of the first IPv6 record.
-    pub const AT_RECORDS: u32 = 19;
-    /// Word number of the first slot array.
-    pub const AT_SLOTS: u32 = 20;
+    /// Word number of the IPv4 root.
+    pub const AT_V4_ROOT: u32 = 18;
+    /// Word number of the IPv6 root.
+    pub const AT_V6_ROOT: u32 = 19;
+    /// Word number of the first line behind the roots.
+    pub const AT_LINES: u32 = 20;
 }
 
 /// One word that says what is below a root slot or a node slot.
@@ -205,9 +205,20 @@ impl Node {
     pub const RUNS: u32 = 1 << 31;
     const ARRAY_MASK: u32 = (1 << 30) - 1;
 
-    /// A node of 16 given words.
-    pub const fn new(words: [u32; NODE_WORDS as usize]) -> Self {
-        Self(words)
+    /// The words before the inline slots: `map` of the set slots, low bits first; `array` is the word number of their
+    /// slot array, with or without [`Node::RUNS`]; `default` holds where no slot does.
+    pub fn head(map: [u64; 4], array: u32, default: Slot) -> [u32; INLINE_AT as usize] {
+        let mut head = [0; INLINE_AT as usize];
+        let mut before = 0;
+        for (part, bits) in map.into_iter().enumerate() {
+            head[2 * part] = bits as u32;
+            head[2 * part + 1] = (bits >> 32) as u32;
+            head[8] |= before << (8 * part);
+            before += bits.count_ones();
+        }
+        head[9] = array;
+        head[10] = default.word();
+        head
     }
 
     /// The 16 words, seen as a node.
@@ -216,11 +227,6 @@ impl Node {
         // SAFETY: `Node` is a transparent wrapper of exactly this array type, so size, alignment and validity agree,
         // and the result borrows from `words`.
         unsafe { &*core::ptr::from_ref(words).cast::<Self>() }
-    }
-
-    /// The words.
-    pub const fn words(&self) -> &[u32; NODE_WORDS as usize] {
-        &self.0
     }
 
     /// Payload where no slot says otherwise.
