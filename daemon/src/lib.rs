@@ -7,8 +7,10 @@
 //! - [`config`]: what the operator asked for.
 //! - [`collector`]: fetches feeds from files and over HTTP, each on its own schedule.
 //! - [`store`]: last good copies and outcomes on disk.
+//! - [`filter`]: keeps the XDP program loaded, its table current and the interfaces attached.
 
 pub mod collector;
 pub mod config;
 pub mod core;
 pub mod store;
+pub mod filter;
