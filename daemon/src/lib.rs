@@ -12,5 +12,5 @@
 pub mod collector;
 pub mod config;
 pub mod core;
-pub mod store;
 pub mod filter;
+pub mod store;

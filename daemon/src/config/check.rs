@@ -3,21 +3,23 @@
 //! Every value is checked even when others are wrong. What cannot be used is reported and left out, so a result
 //! with errors in the report is not a configuration; the caller drops it.
 
-use super::problem::{Place, Report, quoted, shown};
+mod values;
+
+use super::problem::{Place, Report, quoted};
 use super::warnings::Places;
-use super::{Config, Control, Dns, Exclude, Feed, Filter, Source, names, nearest, raw, units, warnings};
+use super::{Config, Control, Dns, Exclude, Feed, Filter, Source, names, raw, units, warnings};
 use crate::core::entry::FeedId;
-use crate::core::feed::{self, Column, Format};
+use crate::core::feed::{self, Column, FORMATS, Format};
 use crate::core::filter_plan::Mode;
 use crate::core::gate;
 use crate::core::listing::FeedIndex;
-use crate::core::network::{Network, NetworkError};
 use crate::core::zone::{ZoneFeed, ZoneSpec};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
+use values::{did_you_mean, network};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -30,10 +32,10 @@ const MAX_SOCKET_PATH: usize = 107;
 /// Checks the file read as `root`. `base` is the directory relative paths start from.
 pub(super) fn check(root: raw::Root, path: PathBuf, base: &Path, report: &mut Report<'_>) -> Config {
     let places = Places::of(&root);
-    let mut check = Check { base, report, feeds: HashMap::new() };
+    let mut check = Check { base, report, feeds: BTreeMap::new() };
     let state_dir = check.path_or(root.state_dir, "/var/lib/blackthorn", "state_dir");
     let dns = check.dns(inner(root.dns));
-    let feeds = check.feeds(list(root.feed));
+    let feeds = check.feeds(&list(root.feed));
     let zones = check.zones(list(root.zone));
     let exclude = check.exclude(inner(root.exclude));
     let filter = check.filter(inner(root.filter));
@@ -48,7 +50,7 @@ struct Check<'a, 'r> {
     base: &'a Path,
     report: &'a mut Report<'r>,
     /// Number of each feed by its id, ids of feeds with other errors included.
-    feeds: HashMap<String, FeedIndex>,
+    feeds: BTreeMap<String, FeedIndex>,
 }
 
 impl Check<'_, '_> {
@@ -58,12 +60,12 @@ impl Check<'_, '_> {
         };
         let hint = "write an address and a port, such as \"127.0.0.1:5300\" or \"[::1]:5300\"";
         let parse = |text: &str| text.parse().map_err(|_| hint);
-        Dns { listen: self.each(listen.get_ref(), "listen in [dns]", parse) }
+        Dns { listen: self.each_once(listen.get_ref(), "listen in [dns]", parse) }
     }
 
-    fn feeds(&mut self, raw: Vec<Spanned<raw::Feed>>) -> Vec<Feed> {
-        self.number_feeds(&raw);
-        raw.into_iter().filter_map(|feed| self.feed(feed.span(), feed.into_inner())).collect()
+    fn feeds(&mut self, raw: &[Spanned<raw::Feed>]) -> Vec<Feed> {
+        self.number_feeds(raw);
+        raw.iter().filter_map(|feed| self.feed(feed.span(), feed.get_ref())).collect()
     }
 
     fn number_feeds(&mut self, raw: &[Spanned<raw::Feed>]) {
@@ -81,58 +83,46 @@ impl Check<'_, '_> {
         }
     }
 
-    fn feed(&mut self, at: Place, raw: raw::Feed) -> Option<Feed> {
+    fn feed(&mut self, at: Place, raw: &raw::Feed) -> Option<Feed> {
         let id = self.parse(raw.id.as_ref(), "id in [[feed]]", FeedId::new);
         let source = self.source(raw.source.as_ref());
-        let format = self.format(raw.format.as_ref());
-        let column = self.column(raw.column, format, at);
-        let min_score = self.number(raw.min_score.as_ref(), "min_score in [[feed]]", 0, 0..=u32::MAX);
-        if let (Some(value), Some(format)) = (&raw.min_score, format)
-            && !names::has_scores(format)
-        {
-            let what = format!("min_score in [[feed]] with format \"{}\"", names::format_name(format));
-            self.report.error(
-                value.span(),
-                what,
-                value.get_ref().to_string(),
-                "this format has no scores".into(),
-            );
-        }
-        let rules = format.map(|format| feed::Rules {
-            format,
-            column,
-            min_score,
-            widest_v4: self.number(raw.widest_ipv4.as_ref(), "widest_ipv4 in [[feed]]", 8, 8..=32),
-            widest_v6: self.number(raw.widest_ipv6.as_ref(), "widest_ipv6 in [[feed]]", 19, 8..=128),
-            strict: inner(raw.strict),
-            keep_special_use: self.one_of(
-                raw.special_use.as_ref(),
-                "special_use in [[feed]]",
-                &[("drop", false), ("keep", true)],
-            ),
-            max_bytes: self.size(
-                raw.max_size.as_ref(),
-                "max_size in [[feed]]",
-                256 << 20,
-                (1 << 10, 4 << 30),
-            ),
-        });
+        let rules = self.feed_rules(at, raw);
         let gate = gate::Rules {
-            may_be_empty: inner(raw.may_be_empty),
+            may_be_empty: flag(raw.may_be_empty.as_ref()),
             max_rejects_percent: self.number(raw.max_rejects.as_ref(), "max_rejects in [[feed]]", 5, 0..=100),
         };
         let refresh = self.refresh(raw.refresh.as_ref(), source.as_ref());
-        let timeout = self.duration(raw.timeout.as_ref(), "timeout in [[feed]]", 5 * MINUTE, (SECOND, HOUR));
-        let connect_timeout = {
-            let default = timeout.min(10 * SECOND);
-            self.duration(
-                raw.connect_timeout.as_ref(),
-                "connect_timeout in [[feed]]",
-                default,
-                (SECOND, timeout),
-            )
-        };
+        let key = "timeout in [[feed]]";
+        let timeout = self.duration(raw.timeout.as_ref(), key, 5 * MINUTE, (SECOND, HOUR), "");
+        let (key, default) = ("connect_timeout in [[feed]]", timeout.min(10 * SECOND));
+        let connect_timeout =
+            self.duration(raw.connect_timeout.as_ref(), key, default, (SECOND, timeout), "");
         Some(Feed { id: id?, source: source?, refresh, rules: rules?, gate, connect_timeout, timeout })
+    }
+
+    fn feed_rules(&mut self, at: Place, raw: &raw::Feed) -> Option<feed::Rules> {
+        let format = self.format(raw.format.as_ref());
+        let column = self.column(raw.column.as_ref(), format, at);
+        let min_score = self.min_score(raw.min_score.as_ref(), format);
+        let (key, range) = ("widest_ipv4 in [[feed]]", feed::WIDEST_EVER..=32);
+        let widest_v4 = self.number(raw.widest_ipv4.as_ref(), key, feed::DEFAULT_WIDEST_V4, range);
+        let (key, range) = ("widest_ipv6 in [[feed]]", feed::WIDEST_EVER..=128);
+        let widest_v6 = self.number(raw.widest_ipv6.as_ref(), key, feed::DEFAULT_WIDEST_V6, range);
+        let strict = flag(raw.strict.as_ref());
+        let keep = [("drop", false), ("keep", true)];
+        let keep_special_use = self.one_of(raw.special_use.as_ref(), "special_use in [[feed]]", &keep);
+        let max_bytes = self.max_size(raw.max_size.as_ref());
+        let format = format?;
+        Some(feed::Rules {
+            format,
+            column,
+            min_score,
+            widest_v4,
+            widest_v6,
+            strict,
+            keep_special_use,
+            max_bytes,
+        })
     }
 
     fn source(&mut self, value: Option<&Spanned<String>>) -> Option<Source> {
@@ -150,18 +140,16 @@ impl Check<'_, '_> {
 
     fn format(&mut self, value: Option<&Spanned<String>>) -> Option<Format> {
         self.parse(value, "format in [[feed]]", |text| {
-            names::FORMATS.iter().find(|(name, _)| *name == text).map(|(_, format)| *format).ok_or_else(
-                || {
-                    let names: Vec<&str> = names::FORMATS.iter().map(|(name, _)| *name).collect();
-                    format!("{}allowed: {}", did_you_mean(text, &names), names.join(", "))
-                },
-            )
+            Format::from_name(text).ok_or_else(|| {
+                let names = FORMATS.map(|info| info.name);
+                format!("{}allowed: {}", did_you_mean(text, &names), names.join(", "))
+            })
         })
     }
 
     fn column(
         &mut self,
-        raw: Option<Spanned<raw::Column>>,
+        raw: Option<&Spanned<raw::Column>>,
         format: Option<Format>,
         feed: Place,
     ) -> Option<Column> {
@@ -178,11 +166,11 @@ impl Check<'_, '_> {
             raw::Column::Name(name) => quoted(name),
             raw::Column::Number(number) => number.to_string(),
         };
-        let hint = match raw.into_inner() {
+        let hint = match raw.get_ref() {
             _ if is_csv == Some(false) => "leave it out: only format \"csv\" has columns",
-            raw::Column::Name(name) if !name.trim().is_empty() => return Some(Column::Name(name)),
+            raw::Column::Name(name) if !name.trim().is_empty() => return Some(Column::Name(name.clone())),
             raw::Column::Name(_) => "write a name from the header line, or a number from 1",
-            raw::Column::Number(number) => match u16::try_from(number) {
+            raw::Column::Number(number) => match u16::try_from(*number) {
                 Ok(number) if number > 0 => return Some(Column::Number(number)),
                 _ => "allowed: 1 to 65535",
             },
@@ -191,12 +179,35 @@ impl Check<'_, '_> {
         None
     }
 
-    fn refresh(&mut self, value: Option<&Spanned<String>>, source: Option<&Source>) -> Duration {
-        let (what, longest) = ("refresh in [[feed]]", 90 * DAY);
-        match source {
-            Some(Source::Url(_)) => self.duration(value, what, DAY, (MINUTE, longest)),
-            Some(Source::Path(_)) | None => self.duration(value, what, MINUTE, (SECOND, longest)),
+    fn min_score(&mut self, value: Option<&Spanned<u64>>, format: Option<Format>) -> u32 {
+        if let (Some(value), Some(format)) = (value, format.filter(|&format| !has_scores(format))) {
+            let hint = format!("leave it out: format \"{}\" has no scores", format.name());
+            self.report.error(
+                value.span(),
+                "bad min_score in [[feed]]".into(),
+                value.get_ref().to_string(),
+                hint,
+            );
+            return 0;
         }
+        self.number(value, "min_score in [[feed]]", 0, 0..=u32::MAX)
+    }
+
+    fn max_size(&mut self, value: Option<&Spanned<String>>) -> u64 {
+        let parse = |text: &str| match units::size(text) {
+            Ok(size) if (1 << 10..=4 << 30).contains(&size) => Ok(size),
+            Ok(_) => Err("allowed: \"1KiB\" to \"4GiB\"".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        self.parse(value, "max_size in [[feed]]", parse).unwrap_or(feed::DEFAULT_MAX_BYTES)
+    }
+
+    fn refresh(&mut self, value: Option<&Spanned<String>>, source: Option<&Source>) -> Duration {
+        let (default, least, why) = match source {
+            Some(Source::Url(_)) => (DAY, MINUTE, "; publishers block those who ask more often"),
+            Some(Source::Path(_)) | None => (MINUTE, SECOND, ""),
+        };
+        self.duration(value, "refresh in [[feed]]", default, (least, 90 * DAY), why)
     }
 
     fn zones(&mut self, raw: Vec<Spanned<raw::Zone>>) -> Vec<ZoneSpec> {
@@ -255,11 +266,7 @@ impl Check<'_, '_> {
     }
 
     fn filter(&mut self, raw: raw::Filter) -> Filter {
-        let mut seen = HashSet::new();
-        let interfaces = self.each(&list(raw.interfaces), "interfaces in [filter]", |text| {
-            let name = names::interface(text)?;
-            if seen.insert(name.clone()) { Ok(name) } else { Err("it is in the list already") }
-        });
+        let interfaces = self.each_once(&list(raw.interfaces), "interfaces in [filter]", names::interface);
         let mut members = HashSet::new();
         let feeds = list(raw.feeds)
             .iter()
@@ -282,159 +289,6 @@ impl Check<'_, '_> {
         }
         Control { socket }
     }
-
-    // The kinds of values.
-
-    /// Reports a value that cannot be used. `key` says where it stands: `ttl in [[zone]]`.
-    fn bad(&mut self, key: &str, value: &Spanned<String>, hint: &str) {
-        self.report.error(value.span(), format!("bad {key}"), quoted(value.get_ref()), hint.into());
-    }
-
-    /// Parses a value, if there is one; the error of `parse` says what would be right.
-    fn parse<T, E: ToString>(
-        &mut self,
-        value: Option<&Spanned<String>>,
-        key: &str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        let value = value?;
-        parse(value.get_ref()).map_err(|hint| self.bad(key, value, &hint.to_string())).ok()
-    }
-
-    /// Parses every element of a list.
-    fn each<T, E: ToString>(
-        &mut self,
-        values: &[Spanned<String>],
-        key: &str,
-        mut parse: impl FnMut(&str) -> Result<T, E>,
-    ) -> Vec<T> {
-        values.iter().filter_map(|value| self.parse(Some(value), key, &mut parse)).collect()
-    }
-
-    /// One of a few words, or the default of the type.
-    fn one_of<T: Copy + Default>(
-        &mut self,
-        value: Option<&Spanned<String>>,
-        key: &str,
-        words: &[(&str, T)],
-    ) -> T {
-        let find = |text: &str| {
-            words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
-                let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-                format!("allowed: {}", words.join(", "))
-            })
-        };
-        self.parse(value, key, find).unwrap_or_default()
-    }
-
-    fn number<T: TryFrom<u64> + PartialOrd + std::fmt::Display>(
-        &mut self,
-        value: Option<&Spanned<u64>>,
-        key: &str,
-        default: T,
-        range: std::ops::RangeInclusive<T>,
-    ) -> T {
-        let Some(value) = value else { return default };
-        if let Some(number) = T::try_from(*value.get_ref()).ok().filter(|number| range.contains(number)) {
-            return number;
-        }
-        let hint = format!("allowed: {} to {}", range.start(), range.end());
-        self.report.error(value.span(), format!("bad {key}"), value.get_ref().to_string(), hint);
-        default
-    }
-
-    fn duration(
-        &mut self,
-        value: Option<&Spanned<String>>,
-        key: &str,
-        default: Duration,
-        (least, most): (Duration, Duration),
-    ) -> Duration {
-        let parse = |text: &str| {
-            let duration = units::duration(text).map_err(|e| e.to_string())?;
-            if (least..=most).contains(&duration) {
-                return Ok(duration);
-            }
-            let reason = if least == MINUTE && duration < least {
-                "; publishers block those who ask more often"
-            } else {
-                ""
-            };
-            let (least, most) = (units::format_duration(least), units::format_duration(most));
-            Err(format!("allowed: \"{least}\" to \"{most}\"{reason}"))
-        };
-        self.parse(value, key, parse).unwrap_or(default)
-    }
-
-    fn ttl(&mut self, value: Option<&Spanned<String>>, key: &str, default: Duration) -> u32 {
-        let ttl = self.duration(value, key, default, (SECOND, 7 * DAY));
-        // Seven days are far below 32 bits.
-        u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX)
-    }
-
-    fn size(
-        &mut self,
-        value: Option<&Spanned<String>>,
-        key: &str,
-        default: u64,
-        (least, most): (u64, u64),
-    ) -> u64 {
-        let parse = |text: &str| {
-            let size = units::size(text).map_err(|e| e.to_string())?;
-            let allowed = (least..=most).contains(&size);
-            if allowed {
-                Ok(size)
-            } else {
-                Err(format!("allowed: {} KiB to {} GiB", least >> 10, most >> 30))
-            }
-        };
-        self.parse(value, key, parse).unwrap_or(default)
-    }
-
-    fn path(&mut self, value: &Spanned<String>, key: &str) -> Option<PathBuf> {
-        let usable = |text: &str| !text.is_empty() && !text.contains('\0');
-        self.parse(
-            Some(value),
-            key,
-            |text| if usable(text) { Ok(self.base.join(text)) } else { Err("give a path") },
-        )
-    }
-
-    fn path_or(&mut self, value: Option<Spanned<String>>, default: &str, key: &str) -> PathBuf {
-        value.and_then(|value| self.path(&value, key)).unwrap_or_else(|| default.into())
-    }
-
-    /// The number of a feed that is named once only.
-    fn known_feed(
-        &mut self,
-        id: &Spanned<String>,
-        key: &str,
-        seen: &mut HashSet<FeedIndex>,
-    ) -> Option<FeedIndex> {
-        let name = id.get_ref();
-        match self.feeds.get(name) {
-            None if self.feeds.is_empty() => {
-                self.bad(key, id, "no feed is configured; add a [[feed]] with this id");
-            }
-            None => {
-                let hint = if self.report.has_room() {
-                    let mut known: Vec<&str> = self.feeds.keys().map(String::as_str).collect();
-                    known.sort_unstable();
-                    format!(
-                        "there is no such feed; {}known: {}",
-                        did_you_mean(name, &known),
-                        enumerate(&known)
-                    )
-                } else {
-                    String::new()
-                };
-                self.bad(key, id, &hint);
-            }
-            Some(&feed) if seen.insert(feed) => return Some(feed),
-            Some(_) => self.bad(key, id, "it is in the list already"),
-        }
-        None
-    }
 }
 
 /// What a zone has for feeds without a code or text of their own.
@@ -444,34 +298,14 @@ struct Defaults<'a> {
     text: Option<String>,
 }
 
-/// A network as configured: exact, so that a slip of the pen excludes nothing that was not meant.
-fn network(text: &str) -> Result<Network, String> {
-    text.parse::<Network>().map_err(|error| match error {
-        NetworkError::HostBits => {
-            let masked = text.split_once('/').and_then(|(address, len)| {
-                Network::prefix_masked(address.trim().parse().ok()?, len.parse().ok()?).ok()
-            });
-            let meant =
-                masked.map(|network| format!("; write {network} or the bare address")).unwrap_or_default();
-            format!("{error}{meant}")
-        }
-        _ => format!(
-            "{error}; write an address, a prefix such as 192.0.2.0/24 or 2001:db8::/32, or first-last"
-        ),
-    })
+/// Does an entry of this format come with a score?
+fn has_scores(format: Format) -> bool {
+    format == Format::ScoreTsv
 }
 
-fn did_you_mean(word: &str, names: &[&str]) -> String {
-    nearest(word, names.iter().copied()).map(|name| format!("did you mean {name}? ")).unwrap_or_default()
-}
-
-/// The first names of a list that may be long.
-fn enumerate(names: &[&str]) -> String {
-    let some: Vec<String> = names.iter().take(10).map(|name| shown(name)).collect();
-    match names.len().saturating_sub(10) {
-        0 => some.join(", "),
-        more => format!("{} and {more} more", some.join(", ")),
-    }
+/// A switch that is off unless it is turned on.
+fn flag(value: Option<&Spanned<bool>>) -> bool {
+    value.is_some_and(|value| *value.get_ref())
 }
 
 /// The table behind a key, or one with nothing in it.

@@ -1,6 +1,5 @@
 //! Checks of names and answers: pure, each says in its error what would be right.
 
-use crate::core::feed::Format;
 use std::net::Ipv4Addr;
 
 /// Longest name of a zone, in characters: a question for an IPv6 address puts 64 octets before it, and a name has at
@@ -12,25 +11,6 @@ const MAX_NAME: usize = 253;
 
 /// Longest text form of an address, an uncompressed IPv6 address.
 const MAX_ADDRESS: usize = 39;
-
-/// Formats by the names of `blackthorn formats`.
-pub(super) const FORMATS: [(&str, Format); 6] = [
-    ("plain", Format::Plain),
-    ("score-tsv", Format::ScoreTsv),
-    ("spamhaus-text", Format::SpamhausText),
-    ("spamhaus-json", Format::SpamhausJson),
-    ("netset", Format::Netset),
-    ("csv", Format::Csv),
-];
-
-pub(super) fn format_name(format: Format) -> &'static str {
-    FORMATS.iter().find(|(_, other)| *other == format).map_or("", |(name, _)| name)
-}
-
-/// Do entries of this format come with a score?
-pub(super) fn has_scores(format: Format) -> bool {
-    format == Format::ScoreTsv
-}
 
 /// The name of a zone in the form of `ZoneSpec`: lower case, without the final dot.
 pub(super) fn zone_name(text: &str) -> Result<String, String> {
@@ -61,7 +41,7 @@ pub(super) fn host_name(text: &str) -> Result<String, String> {
 pub(super) fn contact(text: &str) -> Result<String, &'static str> {
     let hint = "write a mail address without a dot before the @, such as hostmaster@bl.example";
     let name = match text.split_once('@') {
-        Some((local, _)) if local.contains('.') => return Err(hint),
+        Some((local, domain)) if local.contains('.') || domain.is_empty() => return Err(hint),
         Some((local, domain)) => format!("{local}.{domain}"),
         None => text.to_owned(),
     };
@@ -94,7 +74,7 @@ pub(super) fn answer_text(text: &str, zone: &str) -> Result<String, String> {
     let octets = longest + longest.div_ceil(255);
     if octets > room {
         return Err(format!(
-            "{octets} octets with an IPv6 address; {room} fit an answer of this zone, shorten it"
+            "{octets} octets with an IPv6 address; {room} fit an answer of this zone; give a shorter text"
         ));
     }
     Ok(text.to_owned())
@@ -111,7 +91,7 @@ pub(super) fn interface(text: &str) -> Result<String, &'static str> {
     if (1..=15).contains(&text.len()) && !matches!(text, "." | "..") && text.chars().all(legal) {
         Ok(text.to_owned())
     } else {
-        Err("an interface name has 1 to 15 characters without blanks, / and :, such as eth0")
+        Err("an interface name has 1 to 15 bytes without blanks, / and :, such as eth0")
     }
 }
 

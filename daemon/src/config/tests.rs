@@ -1,28 +1,11 @@
-//! Configurations as people write them, right and wrong.
+//! Configurations as people write them: values that arrive, messages, files, samples.
 
-use super::annotated::{Shown, render};
+mod files;
+mod messages;
+mod samples;
+
 use super::*;
 use crate::core::feed::{Column, Format};
-use proptest::prelude::*;
-use std::fs;
-
-/// Every sample with its name, from `config/` at the root.
-fn samples() -> Vec<(PathBuf, String)> {
-    let dir = directory();
-    let mut samples: Vec<_> = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
-        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
-        .collect();
-    samples.sort();
-    assert!(samples.len() >= 3, "{samples:?}");
-    samples
-}
-
-fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../config")
-}
 
 fn parse(text: &str) -> Result<Config, ConfigErrors> {
     Config::parse(text, Path::new("x.toml"), Path::new("/etc/blackthorn"))
@@ -35,105 +18,6 @@ fn messages(text: &str) -> Vec<String> {
 /// A feed and a zone to which a test adds what it is about.
 const FEED: &str = "[[feed]]\nid = \"mine\"\nsource = \"mine.txt\"\nformat = \"plain\"\n";
 const ZONE: &str = "[[zone]]\nname = \"bl.example\"\nfeeds = [\"mine\"]\n";
-
-#[test]
-fn samples_load_without_warnings() {
-    for (path, _) in samples() {
-        let config = Config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
-        assert_eq!(config.warnings, [], "{}", path.display());
-        assert!(config.state_dir.is_absolute() && config.control.socket.is_absolute());
-        assert!(!config.feeds.is_empty() && !config.zones.is_empty());
-    }
-}
-
-#[test]
-fn files_of_samples_exist() {
-    for (path, _) in samples() {
-        let config = Config::load(&path).unwrap();
-        let sources = config.feeds.iter().filter_map(|feed| match &feed.source {
-            Source::Path(path) => Some(path),
-            Source::Url(_) => None,
-        });
-        for file in sources.chain(&config.exclude.files) {
-            assert!(file.is_file(), "{} names {}", path.display(), file.display());
-        }
-    }
-}
-
-#[test]
-fn bogus_keys_are_refused_at_every_level() {
-    let mut tried = 0;
-    for (path, text) in samples() {
-        for (broken, line) in with_bogus_key(&text) {
-            let errors = Config::parse(&broken, &path, &directory()).unwrap_err();
-            let [problem] = errors.problems.as_slice() else { panic!("{errors}") };
-            assert!(problem.what.starts_with("unknown key in "), "{problem}");
-            assert_eq!((problem.found.as_str(), problem.line), ("bogus", Some(line)), "{problem}");
-            assert!(problem.hint.starts_with("allowed: "), "{problem}");
-            tried += 1;
-        }
-    }
-    // Seven kinds of tables; the annotated sample has each once, the others some of them several times.
-    assert!(tried > 30, "{tried}");
-}
-
-/// The text with an unknown key at the top, behind each header and in each inline table, and the line of that key.
-fn with_bogus_key(text: &str) -> Vec<(String, u32)> {
-    let lines: Vec<&str> = text.lines().collect();
-    let mut broken = vec![(format!("bogus = 1\n{text}"), 1)];
-    for (i, line) in lines.iter().enumerate() {
-        let mut changed: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
-        let number = u32::try_from(i).unwrap() + 1;
-        if line.starts_with('[') {
-            changed.insert(i + 1, "bogus = 1".into());
-            broken.push((changed.join("\n"), number + 1));
-        } else if !line.starts_with('#') && line.contains(" }") {
-            changed[i] = line.replace(" }", ", bogus = 1 }");
-            broken.push((changed.join("\n"), number));
-        }
-    }
-    broken
-}
-
-#[test]
-fn annotated_sample_is_up_to_date() {
-    let path = directory().join("blackthorn.toml");
-    if std::env::var_os("BLESS").is_some() {
-        fs::write(&path, annotated()).unwrap();
-    }
-    let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        committed == annotated(),
-        "config/blackthorn.toml differs from the code; run: BLESS=1 cargo test -p blackthorn annotated"
-    );
-}
-
-#[test]
-fn annotated_sample_tells_the_true_defaults() {
-    let digest = |text: &str| parse(text).unwrap_or_else(|errors| panic!("{errors}")).digest();
-    let (short, long) = (render(Shown::Required), render(Shown::Defaults));
-    assert_ne!(short, long);
-    // The only default that fits no sample with other keys at work: a format has scores or columns, not both.
-    assert_eq!(digest(&short), digest(&long));
-}
-
-#[test]
-fn annotated_examples_are_accepted() {
-    let text: String = annotated()
-        .lines()
-        .map(|line| {
-            line.strip_prefix('#')
-                .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
-                .unwrap_or(line)
-        })
-        .filter(|line| !line.starts_with("min_score"))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    let text = text.replace("format = \"score-tsv\"", "format = \"csv\"");
-    let config = parse(&text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
-    assert_eq!(config.feeds[0].rules.column, Some(Column::Name("dst_ip".into())));
-    assert_eq!(config.zones[0].contact.as_deref(), Some("hostmaster.bl.example"));
-}
 
 #[test]
 fn every_key_arrives() {
@@ -252,4 +136,47 @@ fn an_empty_file_has_defaults_and_is_warned_of() {
         ]
     );
     assert_eq!(parse("dns.listen = []").unwrap().warnings.len(), 1);
+}
+
+#[test]
+fn digests_follow_the_meaning() {
+    let digest = |text: &str| parse(text).unwrap().digest();
+    let base = format!("{FEED}{ZONE}");
+    assert_eq!(digest(&base), digest(&format!("# note\n{base}ttl = \"600s\"\n")), "spelling does not count");
+    assert_eq!(digest(&base).len(), 64);
+    let url = |key: &str| FEED.replace("mine.txt", &format!("https://feeds.example/l?key={key}"));
+    assert_ne!(digest(&url("1")), digest(&url("2")), "a changed key counts although it is not shown");
+    for other in ["dns.listen = []\n", "state_dir = \"/x\"\n", "exclude.networks = [\"192.0.2.1\"]\n"] {
+        assert_ne!(digest(&base), digest(&format!("{other}{base}")), "{other}");
+    }
+}
+
+#[test]
+fn changes_are_told_apart_by_what_applies_them() {
+    let old = format!("{FEED}{ZONE}[filter]\nfeeds = [\"mine\"]\n");
+    let changes = |new: &str| {
+        let changes = parse(&old).unwrap().changes(&parse(new).unwrap());
+        (changes.restart.join("\n"), changes.reload.join("\n"))
+    };
+    let none = || (String::new(), String::new());
+    assert_eq!(changes(&old), none());
+    let first = FEED.replace("mine", "first");
+    assert_eq!(changes(&format!("{first}{old}")), (String::new(), "feed first: added".into()));
+    assert_eq!(
+        changes("state_dir = \"/x\"\ncontrol.socket = \"/y\"\ndns.listen = [\"[::1]:53\"]"),
+        (
+            "state_dir: /var/lib/blackthorn to /x\ncontrol.socket: /run/blackthorn/control.sock to /y".into(),
+            "dns.listen: [127.0.0.1:5300] to [[::1]:53]\nfeed mine: removed\nzone bl.example: removed\nfilter: changed"
+                .into(),
+        )
+    );
+    assert_eq!(
+        changes(&format!(
+            "{FEED}strict = true\n{ZONE}ttl = \"1h\"\n[exclude]\nnetworks = [\"192.0.2.1\"]\n[filter]\nfeeds = [\"mine\"]"
+        )),
+        (
+            String::new(),
+            "feed mine: changed\nzone bl.example: changed\nexclude: 0 networks and 0 files to 1 and 0".into()
+        )
+    );
 }
