@@ -4,5 +4,11 @@
 //! Modules in the order of the data flow; a module imports only from modules above it in this list:
 //!
 //! - [`core`]: pure; entries, formats, gate, merge, table, zones, answers.
+//! - [`stats`]: counters of everything that happens.
+//! - [`live`]: the published generation, for readers without locks.
+//! - [`dns`]: answers DNSBL questions over UDP and TCP.
 
 pub mod core;
+pub mod dns;
+pub mod live;
+pub mod stats;
