@@ -3,7 +3,7 @@
 use super::entry::FeedId;
 use super::listing::Listings;
 use super::table::Table;
-use super::zone::ZoneSpec;
+use super::zone::Zone;
 
 /// Everything readers need, swapped as a whole.
 #[derive(Clone, Debug)]
@@ -18,6 +18,6 @@ pub struct Generation {
     pub listings: Listings,
     /// Feed names by [`super::listing::FeedIndex`].
     pub feeds: Vec<FeedId>,
-    /// Zones as configured.
-    pub zones: Vec<ZoneSpec>,
+    /// Zones compiled against the listings and the table, in configuration order.
+    pub zones: Vec<Zone>,
 }

@@ -6,19 +6,25 @@
 //!
 //! In flow order: `feed` turns bytes into [`entry`]s, `gate` judges a feed as a whole, `flatten` settles one feed's
 //! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result, [`zone`] maps
-//! listings to DNS answers, [`generation`] holds all of it together.
+//! listings to DNS answers, [`generation`] holds all of it together, [`answer`] answers questions from it.
 
+pub mod answer;
 pub mod entry;
 pub mod feed;
 pub mod filter_plan;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod gate;
 pub mod generation;
 pub mod listing;
+pub mod name;
 pub mod network;
 pub mod schedule;
+pub mod presence;
 pub mod segment;
 pub mod span;
 pub mod special;
 pub mod table;
 pub mod validators;
+pub mod text;
 pub mod zone;
