@@ -1,1 +1,1 @@
-
+//! Last good copies.
