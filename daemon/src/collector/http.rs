@@ -244,7 +244,7 @@ fn explain_failed_request(error: reqwest::Error, url: &Url) -> Cause {
     if chain(&error).any(<dyn Error>::is::<NotPublic>) {
         return Refusal::Private(mask(url).to_string()).into();
     }
-    if let Some(tls) = chain(&error).find_map(tls_error) {
+    if let Some(tls) = chain(&error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         return Cause::Tls(tls.to_string());
     }
     match error {
@@ -257,14 +257,14 @@ fn explain_failed_request(error: reqwest::Error, url: &Url) -> Cause {
     }
 }
 
+/// The error and all that is below it. I/O errors hide what they wrap, TLS errors among it, so they are opened.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// TLS errors travel inside I/O errors, which do not show them as their source.
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    error.downcast_ref().or_else(|| inner?.downcast_ref())
+    std::iter::successors(Some(error), |&error| {
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        }
+    })
 }
 
 /// The innermost error: the outer ones say "error sending request" and the like.
