@@ -8,11 +8,14 @@
 //! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result, [`zone`] maps
 //! listings to DNS answers, [`generation`] holds all of it together.
 
+pub mod coverage;
 pub mod entry;
 pub mod feed;
+pub mod flatten;
 pub mod gate;
 pub mod generation;
 pub mod listing;
+pub mod merge;
 pub mod network;
 pub mod segment;
 pub mod span;
