@@ -6,3 +6,4 @@
 //! - [`core`]: pure; entries, formats, gate, merge, table, zones, answers.
 
 pub mod core;
+pub mod engine;

@@ -17,6 +17,7 @@ pub mod generation;
 pub mod listing;
 pub mod merge;
 pub mod network;
+pub mod protection;
 pub mod segment;
 pub mod span;
 pub mod special;

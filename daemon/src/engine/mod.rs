@@ -1,0 +1,4 @@
+//! The engine: one cycle after another from delivered feeds to a published generation.
+
+pub mod exclude;
+pub mod host;
