@@ -2,3 +2,4 @@
 
 pub mod exclude;
 pub mod host;
+pub mod status;
