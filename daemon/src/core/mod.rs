@@ -8,6 +8,7 @@
 //! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result, [`zone`] maps
 //! listings to DNS answers, [`generation`] holds all of it together.
 
+pub mod build;
 pub mod coverage;
 pub mod entry;
 pub mod feed;

@@ -2,6 +2,7 @@
 //!
 //! Times are seconds since 1970.
 
+use crate::core::feed::Counts;
 use serde::{Deserialize, Serialize};
 
 /// Where a feed stands.
@@ -33,18 +34,12 @@ pub struct FeedCounts {
     pub duplicates: u64,
     /// Entries inside a wider one of the same feed.
     pub nested: u64,
-    /// Lines accepted after a repair, such as host bits masked off.
-    pub repaired: u64,
-    /// Lines rejected; `blackthorn feeds ID --rejects` lists them.
-    pub rejected: u64,
-    /// Entries wholly in special-use space, taken out.
-    pub special_use: u64,
-    /// Entries below `min_score`, left out.
-    pub below_score: u64,
-    /// IPv4 addresses the exclusions hold back in the live generation.
-    pub excluded_v4: u64,
-    /// Listed by this feed, but protected from the filter in the live generation.
+    /// Addresses the exclusions hold back in the live generation.
+    pub excluded: f64,
+    /// Addresses listed by this feed, but protected from the filter in the live generation.
     pub protected: f64,
+    /// What became of the lines of the body.
+    pub lines: Counts,
 }
 
 /// One feed, as `blackthorn feeds` shows it.
