@@ -4,4 +4,6 @@
 //! Nothing here allocates, panics, formats or does I/O: the same functions are compiled for the host and for the BPF
 //! target, where the verifier walks every path.
 
+pub mod image;
+pub mod layout;
 pub mod payload;

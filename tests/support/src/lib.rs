@@ -1,1 +1,5 @@
 //! Oracle table, seeded prefixes and packet builders for tests.
+
+pub mod oracle;
+pub mod prefixes;
+pub mod random;

@@ -1,0 +1,112 @@
+//! The words of an image while it is built, and where the next node, slot array or record goes.
+
+use blackthorn_common::layout::{NODE_WORDS, RECORD_WORDS, RECORDS_PER_NODE, Record, Slot};
+
+const LINE: usize = NODE_WORDS as usize;
+
+/// 16 words on a cache line of their own.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u32; LINE]);
+
+/// Words that begin on a 64-byte boundary, so that every node is one cache line.
+#[derive(Clone)]
+pub(super) struct Words(Vec<Line>);
+
+impl Words {
+    /// All words.
+    pub(super) fn as_slice(&self) -> &[u32] {
+        // SAFETY: a `Line` is 16 `u32` without padding (its size equals its alignment), so the vector's elements are
+        // that many initialised words in a row; the result borrows from the vector.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * LINE) }
+    }
+
+    /// All words, to write.
+    pub(super) fn as_mut_slice(&mut self) -> &mut [u32] {
+        // SAFETY: as in `as_slice`; any word is a valid `u32`, and the exclusive borrow of the vector carries over.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * LINE) }
+    }
+}
+
+/// The image would grow beyond `limit` words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full {
+    /// The limit in words.
+    pub(super) limit: u32,
+}
+
+/// Hands out places in a growing image.
+///
+/// Nodes take whole lines. Slot arrays of up to 16 words never cross a line, so that reading one costs one cache miss;
+/// what an array leaves over of its last line is kept for a shorter one.
+pub(super) struct Arena {
+    words: Words,
+    limit: u32,
+    /// Word numbers of free ends of lines, by their length.
+    spare: [Vec<u32>; LINE],
+    /// Line that takes the next record, and how many it has.
+    records: (u32, u32),
+}
+
+impl Arena {
+    /// An image of `lines` zero lines that may grow to `limit` words.
+    pub(super) fn new(lines: u32, limit: u32) -> Self {
+        let words = Words(vec![Line([0; LINE]); lines as usize]);
+        Self { words, limit, spare: Default::default(), records: (0, RECORDS_PER_NODE) }
+    }
+
+    /// The words so far, to write.
+    pub(super) fn words(&mut self) -> &mut [u32] {
+        self.words.as_mut_slice()
+    }
+
+    /// The finished image.
+    pub(super) fn finish(self) -> Words {
+        self.words
+    }
+
+    /// Number of a fresh node.
+    pub(super) fn node(&mut self) -> Result<u32, Full> {
+        self.lines(1)
+    }
+
+    /// Word number of a fresh slot array of `len` words, 1 to 256.
+    pub(super) fn array(&mut self, len: u32) -> Result<u32, Full> {
+        let spare = (len..NODE_WORDS).find_map(|free| Some((self.spare[free as usize].pop()?, free)));
+        let (at, free) = match spare {
+            Some(place) => place,
+            None => {
+                let lines = len.div_ceil(NODE_WORDS);
+                (self.lines(lines)? * NODE_WORDS, lines * NODE_WORDS)
+            }
+        };
+        if free > len {
+            self.spare[(free - len) as usize].push(at + len);
+        }
+        Ok(at)
+    }
+
+    /// Stores `record` and returns the slot that leads to it.
+    pub(super) fn record(&mut self, record: &Record) -> Result<Slot, Full> {
+        if self.records.1 == RECORDS_PER_NODE {
+            self.records = (self.lines(1)?, 0);
+        }
+        let (line, position) = self.records;
+        self.records.1 += 1;
+        let at = position as usize * RECORD_WORDS;
+        self.words.0[line as usize].0[at..at + RECORD_WORDS].copy_from_slice(record.words());
+        Ok(Slot::record(line, position))
+    }
+
+    /// Number of the first of `count` fresh lines.
+    fn lines(&mut self, count: u32) -> Result<u32, Full> {
+        let first = self.words.0.len();
+        let after = first + count as usize;
+        if after * LINE > self.limit as usize {
+            return Err(Full { limit: self.limit });
+        }
+        self.words.0.resize(after, Line([0; LINE]));
+        // Below the limit, which is 32 bits of words.
+        Ok(first as u32)
+    }
+}
