@@ -4,6 +4,8 @@
 //! Modules in the order of the data flow; a module imports only from modules above it in this list:
 //!
 //! - [`core`]: pure; entries, formats, gate, merge, table, zones, answers.
+//! - [`filter`]: keeps the XDP program loaded, its table current and the interfaces attached.
 
 pub mod core;
 pub mod engine;
+pub mod filter;

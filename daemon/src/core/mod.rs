@@ -13,6 +13,7 @@ pub mod coverage;
 pub mod entry;
 pub mod feed;
 pub mod flatten;
+pub mod filter_plan;
 pub mod gate;
 pub mod generation;
 pub mod listing;

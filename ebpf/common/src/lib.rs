@@ -4,6 +4,9 @@
 //! Nothing here allocates, panics, formats or does I/O: the same functions are compiled for the host and for the BPF
 //! target, where the verifier walks every path.
 
+pub mod abi;
 pub mod image;
 pub mod layout;
+pub mod packet;
 pub mod payload;
+pub mod verdict;

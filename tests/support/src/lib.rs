@@ -3,3 +3,4 @@
 pub mod oracle;
 pub mod prefixes;
 pub mod random;
+pub mod packet;

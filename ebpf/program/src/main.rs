@@ -1,0 +1,87 @@
+//! The kernel program: frame → source → table → verdict → counter. Every rule is in `blackthorn_common`; this crate only
+//! connects it to maps and packet memory.
+//!
+//! Four entries share everything. The loader picks by link header (Ethernet or none) and by what the kernel can do
+//! (packets of several buffers, or of one).
+#![no_std]
+#![no_main]
+
+mod maps;
+mod reader;
+
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
+use aya_ebpf::helpers::bpf_xdp_get_buff_len;
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use blackthorn_common::abi::Enforcement;
+use blackthorn_common::packet::{Source, ethernet_source, ip_source};
+use blackthorn_common::verdict::{Reason, judge};
+use maps::{CONF, COUNT, TABLES};
+use reader::{Chunks, Packet};
+
+#[xdp(frags)]
+fn bt_ether(ctx: XdpContext) -> u32 {
+    finish(ethernet_source(&Packet(&ctx)), buffers_len(&ctx))
+}
+
+#[xdp(frags)]
+fn bt_ip(ctx: XdpContext) -> u32 {
+    finish(ip_source(&Packet(&ctx)), buffers_len(&ctx))
+}
+
+#[xdp]
+fn bt_ether_single(ctx: XdpContext) -> u32 {
+    finish(ethernet_source(&Packet(&ctx)), ctx.data_end() - ctx.data())
+}
+
+#[xdp]
+fn bt_ip_single(ctx: XdpContext) -> u32 {
+    finish(ip_source(&Packet(&ctx)), ctx.data_end() - ctx.data())
+}
+
+/// Bytes of the frame over all its buffers.
+#[inline(always)]
+fn buffers_len(ctx: &XdpContext) -> usize {
+    // SAFETY: the helper only reads the context it is given, which is that of this run.
+    unsafe { bpf_xdp_get_buff_len(ctx.ctx) as usize }
+}
+
+/// Judges, counts and says what to do.
+#[inline(always)]
+fn finish(source: Source, len: usize) -> u32 {
+    let table = TABLES.get(0).map(Chunks);
+    let reason = judge(source, enforcement(), table.as_ref());
+    count(reason, len);
+    if reason.drops() { XDP_DROP } else { XDP_PASS }
+}
+
+/// What user space wants to happen to listed sources.
+#[inline(always)]
+fn enforcement() -> Enforcement {
+    match CONF.get_ptr(0) {
+        // SAFETY: the pointer is the map's one value. User space writes it while we read; volatile makes this one load
+        // of one aligned word.
+        Some(conf) => Enforcement::from_word(unsafe { (&raw const (*conf).enforcement).read_volatile() }),
+        None => Enforcement::Off,
+    }
+}
+
+#[inline(always)]
+fn count(reason: Reason, len: usize) {
+    let Some(count) = COUNT.get_ptr_mut(reason as u32) else { return };
+    // SAFETY: the pointer is this CPU's slot of the map, and an XDP program is not interrupted by another on its CPU.
+    unsafe {
+        (*count).packets += 1;
+        (*count).bytes += len as u64;
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+// Some helpers are only for programs under a GPL-compatible licence.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
