@@ -1,1 +1,3 @@
 //! Oracle table, seeded prefixes and packet builders for tests.
+
+pub mod needs;
