@@ -4,3 +4,4 @@ pub mod oracle;
 pub mod prefixes;
 pub mod random;
 pub mod packet;
+pub mod needs;
