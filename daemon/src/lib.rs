@@ -5,7 +5,13 @@
 //!
 //! - [`core`]: pure; entries, formats, gate, merge, table, zones, answers.
 //! - [`filter`]: keeps the XDP program loaded, its table current and the interfaces attached.
+//! - [`config`]: what the operator asked for.
+//! - [`collector`]: fetches feeds from files and over HTTP, each on its own schedule.
+//! - [`store`]: last good copies and outcomes on disk.
 
+pub mod collector;
+pub mod config;
 pub mod core;
 pub mod engine;
 pub mod filter;
+pub mod store;
