@@ -1,0 +1,93 @@
+//! What differs between two configurations, and whether a reload can apply it.
+
+use super::{Config, Exclude, Feed, Filter};
+use crate::core::entry::FeedId;
+use crate::core::listing::FeedIndex;
+use crate::core::zone::ZoneSpec;
+use std::collections::BTreeMap;
+
+/// Differences between the running and a new configuration, one line each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What the running process cannot change; it goes on with the old setting until it is restarted.
+    pub restart: Vec<String>,
+    /// What a reload applies.
+    pub reload: Vec<String>,
+}
+
+impl Config {
+    /// What changes from this configuration to `new`. Feeds and zones are matched by name: their order alone is no
+    /// change.
+    pub fn changes(&self, new: &Self) -> Changes {
+        let mut changes = Changes::default();
+        if self.state_dir != new.state_dir {
+            let (old, new) = (self.state_dir.display(), new.state_dir.display());
+            changes.restart.push(format!("state_dir: {old} to {new}"));
+        }
+        if self.control != new.control {
+            let (old, new) = (self.control.socket.display(), new.control.socket.display());
+            changes.restart.push(format!("control.socket: {old} to {new}"));
+        }
+        if self.dns != new.dns {
+            changes.reload.push(format!("dns.listen: {:?} to {:?}", self.dns.listen, new.dns.listen));
+        }
+        by_name("feed", feeds(self), &feeds(new), &mut changes.reload);
+        by_name("zone", zones(self), &zones(new), &mut changes.reload);
+        if self.exclude != new.exclude {
+            changes.reload.push(exclude(&self.exclude, &new.exclude));
+        }
+        if filter(self) != filter(new) {
+            changes.reload.push("filter: changed".into());
+        }
+        changes
+    }
+}
+
+/// Adds a line for everything added, removed or changed, in the order of the names.
+fn by_name<T: PartialEq>(
+    what: &str,
+    old: BTreeMap<&str, T>,
+    new: &BTreeMap<&str, T>,
+    lines: &mut Vec<String>,
+) {
+    let mut verdicts: BTreeMap<&str, &str> = BTreeMap::new();
+    for name in new.keys().filter(|name| !old.contains_key(*name)) {
+        verdicts.insert(name, "added");
+    }
+    for (name, value) in old {
+        match new.get(name) {
+            None => _ = verdicts.insert(name, "removed"),
+            Some(other) if *other != value => _ = verdicts.insert(name, "changed"),
+            Some(_) => {}
+        }
+    }
+    lines.extend(verdicts.iter().map(|(name, verdict)| format!("{what} {name}: {verdict}")));
+}
+
+fn feeds(config: &Config) -> BTreeMap<&str, &Feed> {
+    config.feeds.iter().map(|feed| (feed.id.as_str(), feed)).collect()
+}
+
+/// Zones, with their feeds by name: the number of a feed changes when another is put before it.
+fn zones(config: &Config) -> BTreeMap<&str, (ZoneSpec, Vec<Option<&FeedId>>)> {
+    let view = |zone: &ZoneSpec| {
+        let feeds = zone.feeds.iter().map(|member| config.feed_id(member.feed)).collect();
+        let mut zone = zone.clone();
+        for member in &mut zone.feeds {
+            member.feed = FeedIndex(0);
+        }
+        (zone, feeds)
+    };
+    config.zones.iter().map(|zone| (zone.name.as_str(), view(zone))).collect()
+}
+
+fn filter(config: &Config) -> (Filter, Vec<Option<&FeedId>>) {
+    let feeds = config.filter.feeds.iter().map(|&feed| config.feed_id(feed)).collect();
+    (Filter { feeds: Vec::new(), ..config.filter.clone() }, feeds)
+}
+
+fn exclude(old: &Exclude, new: &Exclude) -> String {
+    let (old_networks, new_networks) = (old.networks.len(), new.networks.len());
+    let (old_files, new_files) = (old.files.len(), new.files.len());
+    format!("exclude: {old_networks} networks and {old_files} files to {new_networks} and {new_files}")
+}

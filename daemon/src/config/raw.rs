@@ -1,0 +1,171 @@
+//! The file as written: every table and key, with its documentation and an example.
+//!
+//! The doc comments below are also the text of the annotated sample, so they speak to the person who writes a
+//! configuration. Values are checked in `check`.
+
+use super::document::{Key, Presence, Read, Shape, Subject, field, tables, unknown_keys, wrong_type};
+use super::problem::{Place, Report};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+tables! {
+    /// The whole file.
+    Root as "the top level" {
+        /// Where last good copies and generations are kept. Created if it is missing.
+        state_dir: String = default r#""/var/lib/blackthorn""#,
+        /// The DNSBL server.
+        dns: Dns,
+        /// A feed: one source of entries. The order of feeds is the order in answers and reports.
+        feed: Vec<Spanned<Feed>>,
+        /// A zone: the root of a DNSBL, and what the feeds answer in it.
+        zone: Vec<Spanned<Zone>>,
+        /// What is never listed and never dropped, whatever a feed says; carved out of wider entries.
+        exclude: Exclude,
+        /// The packet filter (XDP). Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON.
+        filter: Filter,
+        /// The control socket, which the subcommands talk to.
+        control: Control,
+    }
+
+    /// `[dns]`
+    Dns as "[dns]" {
+        /// Addresses and ports to answer on, each by UDP and TCP. An empty list turns DNS off.
+        listen: Vec<Spanned<String>> = default r#"["127.0.0.1:5300"]"#,
+    }
+
+    /// `[[feed]]`
+    Feed as "[[feed]]" {
+        /// Name of the feed: 1 to 64 of a-z 0-9 . _ -
+        id: String = required r#""scored""#,
+        /// An http or https address, or a file; a relative path starts at the directory of this file.
+        source: String = required r#""lists/scored.tsv""#,
+        /// How the source is written, see `blackthorn formats`.
+        format: String = required r#""score-tsv""#,
+        /// Time between fetches. An address: "24h" if absent, "60s" or more, and no more often than its publisher
+        /// allows. A file: "1m" if absent; it is read again only when it has changed.
+        refresh: String = optional r#""1h""#,
+        /// For format "csv", and needed there: the column of the address, by its name in the header line or, in a
+        /// file without header, by its number from 1.
+        column: Column = optional r#""dst_ip""#,
+        /// For formats with scores: entries with a lower score are left out.
+        min_score: u64 = default "0",
+        /// Refuse an entry with address bits behind its prefix (192.0.2.1/24) instead of masking them.
+        strict: bool = default "false",
+        /// Widest IPv4 prefix taken from this feed, as a prefix length: 8 to 32. Wider entries are rejected.
+        widest_ipv4: u64 = default "8",
+        /// Widest IPv6 prefix taken from this feed, as a prefix length: 8 to 128.
+        widest_ipv6: u64 = default "19",
+        /// Private, loopback, link-local, multicast and reserved addresses: "drop" cuts them out of the feed; "keep"
+        /// is for bogon lists.
+        special_use: String = default r#""drop""#,
+        /// No entries at all is a valid state of this feed. Otherwise an empty feed is refused and the last good
+        /// copy stays in use.
+        may_be_empty: bool = default "false",
+        /// Most unreadable lines, in percent of all data lines: 0 to 100. Above, the last good copy stays in use.
+        max_rejects: u64 = default "5",
+        /// Largest size after decompression: "1KiB" to "4GiB".
+        max_size: String = default r#""256MiB""#,
+        /// Longest time for a whole fetch: "1s" to "1h".
+        timeout: String = default r#""5m""#,
+        /// Longest time to connect: "1s" to `timeout`.
+        connect_timeout: String = default r#""10s""#,
+    }
+
+    /// `[[zone]]`
+    Zone as "[[zone]]" {
+        /// The name mail servers append to the reversed address: 2.0.0.127.bl.example
+        name: String = required r#""bl.example""#,
+        /// Feeds that answer here. Each is an id, or a table with these keys:
+        feeds: Vec<Spanned<ZoneMember>> = required r#"[{ id = "scored", code = "127.0.0.4" }]"#,
+        /// A record of listed addresses, for feeds that name no code of their own: in 127.0.0.0/8, but not
+        /// 127.0.0.1 and not in 127.255.255.0/24, which mail servers take for an error.
+        code: String = default r#""127.0.0.2""#,
+        /// TXT record of listed addresses, for feeds that name no text of their own. `$` stands for the address
+        /// asked for, `$$` for a dollar sign. If absent: "Address $ is listed by FEED in ZONE".
+        text: String = optional r#""Listed, see https://bl.example/?q=$""#,
+        /// How long an answer "listed" may be cached: "1s" to "7d".
+        ttl: String = default r#""10m""#,
+        /// How long an answer "not listed" may be cached: "1s" to "7d".
+        negative_ttl: String = default r#""5m""#,
+        /// Names of the name servers. If empty or absent, the zone names itself.
+        ns: Vec<Spanned<String>> = optional r#"["ns1.bl.example"]"#,
+        /// Mail address of the operator. If absent: hostmaster at the zone.
+        contact: String = optional r#""hostmaster@bl.example""#,
+    }
+
+    /// A feed in `zone.feeds`, written as a table.
+    ZoneFeed as "feeds of [[zone]]" {
+        /// Which feed.
+        id: String = required r#""scored""#,
+        /// A record of its listings; the code of the zone if absent.
+        code: String = optional r#""127.0.0.4""#,
+        /// TXT record of its listings; the text of the zone if absent.
+        text: String = optional r#""See https://bl.example/?q=$""#,
+    }
+
+    /// `[exclude]`
+    Exclude as "[exclude]" {
+        /// Addresses, prefixes and ranges of both families.
+        networks: Vec<Spanned<String>> = optional r#"["192.0.2.0/24", "198.51.100.7", "2001:db8::1-2001:db8::ff"]"#,
+        /// Files of such networks, one per line; a relative path starts at the directory of this file.
+        files: Vec<Spanned<String>> = optional r#"["lists/allow.txt"]"#,
+    }
+
+    /// `[filter]`
+    Filter as "[filter]" {
+        /// Network interfaces to filter on. If empty or absent: no packet filter, and no privileges needed.
+        interfaces: Vec<Spanned<String>> = optional r#"["eth0"]"#,
+        /// Feeds whose addresses are dropped.
+        feeds: Vec<Spanned<String>> = optional r#"["scored"]"#,
+        /// How the program is attached: "native" in the driver, "generic" in the network stack, which works
+        /// everywhere but slower, "auto" tries native first.
+        mode: String = default r#""auto""#,
+        /// "drop", or "monitor" to count what would be dropped and let it pass.
+        action: String = default r#""drop""#,
+    }
+
+    /// `[control]`
+    Control as "[control]" {
+        /// Path of the unix socket; a relative path starts at the directory of this file.
+        socket: String = default r#""/run/blackthorn/control.sock""#,
+    }
+}
+
+/// An element of `zone.feeds`: the id alone or the table.
+#[derive(Debug)]
+pub(super) struct ZoneMember(pub(super) ZoneFeed);
+
+impl Read for ZoneMember {
+    const FORM: &'static str = "feed ids or tables";
+    const SHAPE: Shape = Shape::Inline(ZoneFeed::KEYS);
+
+    fn read(value: &Spanned<DeValue<'_>>, subject: Subject, report: &mut Report<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::String(id) => {
+                let id = Some(Spanned::new(value.span(), id.as_ref().to_owned()));
+                Some(Self(ZoneFeed { id, ..ZoneFeed::default() }))
+            }
+            DeValue::Table(table) => Some(Self(ZoneFeed::from_table(table, value.span(), report))),
+            _ => wrong_type(Self::FORM, value, subject, report),
+        }
+    }
+}
+
+/// `feed.column`: a name or a number.
+#[derive(Debug)]
+pub(super) enum Column {
+    Name(String),
+    Number(u64),
+}
+
+impl Read for Column {
+    const FORM: &'static str = "a string or a whole number";
+
+    fn read(value: &Spanned<DeValue<'_>>, subject: Subject, report: &mut Report<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::String(name) => Some(Self::Name(name.as_ref().to_owned())),
+            DeValue::Integer(_) => u64::read(value, subject, report).map(Self::Number),
+            _ => wrong_type(Self::FORM, value, subject, report),
+        }
+    }
+}
