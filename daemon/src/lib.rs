@@ -4,5 +4,11 @@
 //! Modules in the order of the data flow; a module imports only from modules above it in this list:
 //!
 //! - [`core`]: pure; entries, formats, gate, merge, table, zones, answers.
+//!
+//! Edges of the process, used by `main` and the commands: [`logging`] (events to standard error), [`signals`] (what
+//! operators ask for, as a channel), [`notify`] (what systemd is told).
 
 pub mod core;
+pub mod logging;
+pub mod notify;
+pub mod signals;
