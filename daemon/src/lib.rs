@@ -8,6 +8,9 @@
 //! - [`config`]: what the operator asked for.
 //! - [`collector`]: fetches feeds from files and over HTTP, each on its own schedule.
 //! - [`store`]: last good copies and outcomes on disk.
+//!
+//! Edges of the process, used by `main` and the commands: [`logging`] (events to standard error), [`signals`] (what
+//! operators ask for, as a channel), [`notify`] (what systemd is told).
 
 pub mod collector;
 pub mod config;
@@ -15,3 +18,6 @@ pub mod core;
 pub mod engine;
 pub mod filter;
 pub mod store;
+pub mod logging;
+pub mod notify;
+pub mod signals;
