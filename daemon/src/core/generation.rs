@@ -7,6 +7,7 @@ use super::merge::HeldBack;
 use super::protection::Reservations;
 use super::table::Table;
 use super::zone::Zone;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// Everything readers need, swapped as a whole.
@@ -44,6 +45,31 @@ pub struct Part {
 }
 
 impl Generation {
+    /// SHA-256, in hex, over everything that decides an answer or a verdict. Serial and build time are not part of it:
+    /// two generations with one digest say the same.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        // Every part is preceded by its length, so that no two generations write the same bytes.
+        let mut part = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        for chunk in self.table.words().chunks(1 << 14) {
+            let bytes: Vec<u8> = chunk.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            part(&bytes);
+        }
+        for (_, members) in self.listings.iter() {
+            let bytes: Vec<u8> =
+                members.iter().map(|m| u64::from(m.feed.0) << 32 | u64::from(m.value)).flat_map(u64::to_le_bytes).collect();
+            part(&bytes);
+        }
+        for zone in &self.zones {
+            // The debug form shows every field and quotes every text.
+            part(format!("{:?} {}", zone.spec(), zone.loaded).as_bytes());
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The feed with this number; `None` for the test entries and numbers of another generation.
     pub fn part(&self, index: FeedIndex) -> Option<&Part> {
         self.parts.get(usize::from(index.0))

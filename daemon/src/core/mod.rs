@@ -11,6 +11,7 @@
 pub mod build;
 pub mod coverage;
 pub mod entry;
+pub mod explain;
 pub mod feed;
 pub mod flatten;
 pub mod filter_plan;
