@@ -16,6 +16,9 @@
 //!
 //! Edges of the process, used by `main` and the commands: [`cli`] (the command line), [`logging`] (events to standard
 //! error), [`signals`] (what operators ask for, as a channel), [`notify`] (what systemd is told).
+//! - [`stats`]: counters of everything that happens.
+//! - [`live`]: the published generation, for readers without locks.
+//! - [`dns`]: answers DNSBL questions over UDP and TCP.
 
 pub mod cli;
 pub mod collector;
@@ -32,3 +35,5 @@ pub mod notify;
 pub mod signals;
 pub mod stats;
 pub mod store;
+pub mod live;
+pub mod stats;

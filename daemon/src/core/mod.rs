@@ -6,10 +6,11 @@
 //!
 //! In flow order: `feed` turns bytes into [`entry`]s, `gate` judges a feed as a whole, `flatten` settles one feed's
 //! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result, [`zone`] maps
-//! listings to DNS answers, [`generation`] holds all of it together.
+//! listings to DNS answers, [`generation`] holds all of it together, [`answer`] answers questions from it.
 
 pub mod build;
 pub mod coverage;
+pub mod answer;
 pub mod entry;
 pub mod explain;
 pub mod feed;
@@ -22,9 +23,18 @@ pub mod merge;
 pub mod network;
 pub mod protection;
 pub mod schedule;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod gate;
+pub mod generation;
+pub mod listing;
+pub mod name;
+pub mod network;
+pub mod presence;
 pub mod segment;
 pub mod span;
 pub mod special;
 pub mod table;
 pub mod validators;
+pub mod text;
 pub mod zone;

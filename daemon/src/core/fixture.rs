@@ -1,0 +1,67 @@
+//! Small generations for tests, merged the slow and obvious way.
+
+use super::generation::Generation;
+use super::listing::{FeedIndex, Listings, Member};
+use super::network::Network;
+use super::segment::{Segment, push_joined};
+use super::span::{Bits, Span};
+use super::table::Table;
+use super::zone::{Zone, ZoneFeed, ZoneSpec, test_addresses};
+use blackthorn_common::payload::{Class, Payload};
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+/// Serial of every fixture, that of the byte-exact examples.
+pub(crate) const SERIAL: u32 = 2_026_112_001;
+
+/// A zone with positive TTL 600, negative TTL 300 and name server `ns1` in it. Feeds are (number, code, text).
+pub(crate) fn zone(name: &str, feeds: &[(u16, &str, &str)]) -> ZoneSpec {
+    let feed = |&(feed, code, text): &(u16, &str, &str)| ZoneFeed {
+        feed: FeedIndex(feed),
+        code: code.parse().unwrap(),
+        text: text.to_owned(),
+    };
+    ZoneSpec {
+        name: name.to_owned(),
+        feeds: feeds.iter().map(feed).collect(),
+        ttl: 600,
+        negative_ttl: 300,
+        ns: vec![format!("ns1.{name}")],
+        contact: None,
+    }
+}
+
+/// A generation of these zones; entries are (feed, network). The test entries are added.
+pub(crate) fn generation(zones: &[ZoneSpec], entries: &[(u16, &str)]) -> Generation {
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    for (feed, network) in entries {
+        let member = Member { feed: FeedIndex(*feed), value: 0 };
+        match network.parse().unwrap() {
+            Network::V4(span) => v4.push((span, member)),
+            Network::V6(span) => v6.push((span, member)),
+        }
+    }
+    for address in test_addresses(zones).into_iter().map(Ipv4Addr::to_bits) {
+        v4.push((Span::host(address), Member { feed: FeedIndex::TEST, value: address & 0x00ff_ffff }));
+    }
+    let mut listings = Listings::default();
+    let table = Table::compile(segments(&v4, &mut listings), segments(&v6, &mut listings));
+    let zones = Zone::compile_all(zones, &listings, &table).unwrap();
+    Generation { serial: SERIAL, built_at: 0, table, listings, feeds: Vec::new(), zones }
+}
+
+fn segments<A: Bits>(entries: &[(Span<A>, Member)], listings: &mut Listings) -> Vec<Segment<A, Payload>> {
+    let starts = entries.iter().flat_map(|(span, _)| [Some(span.first), span.last.succ()]);
+    let starts: Vec<A> = starts.flatten().collect::<BTreeSet<_>>().into_iter().collect();
+    let mut out = Vec::new();
+    for (i, &first) in starts.iter().enumerate() {
+        let last = starts.get(i + 1).and_then(|next| next.pred()).unwrap_or(A::MAX);
+        let covering = entries.iter().filter(|(span, _)| span.contains(first)).map(|(_, member)| *member);
+        let members: Vec<Member> = covering.collect::<BTreeSet<_>>().into_iter().collect();
+        let payload = Payload::new(Class::Answer, listings.intern(&members).0).unwrap();
+        if payload.is_listed() {
+            push_joined(&mut out, Span::new(first, last).unwrap(), payload);
+        }
+    }
+    out
+}

@@ -1,0 +1,71 @@
+//! Statistics: plain counters, raised without locks where things happen and read by whoever reports.
+//!
+//! Every counter starts at 0 with the process and only rises; it wraps after 2^64.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A counter.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds one.
+    pub fn add_one(&self) {
+        // Relaxed: counters order nothing, they only must not lose a count.
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Current value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counters of the whole daemon.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// DNS.
+    pub dns: DnsStats,
+}
+
+/// Counters of the DNS side. `udp` and `tcp` count messages taken in; each is answered or counted in `dropped`.
+#[derive(Debug, Default)]
+pub struct DnsStats {
+    /// Messages received in datagrams.
+    pub udp: Counter,
+    /// Messages received on connections.
+    pub tcp: Counter,
+    /// Connections accepted.
+    pub connections: Counter,
+    /// Messages that get no reply: too short, or replies themselves.
+    pub dropped: Counter,
+    /// Replies that could not be sent, and failed receives.
+    pub socket_errors: Counter,
+    /// Replies cut down to TC=1.
+    pub truncated: Counter,
+    /// Questions about an address that the zone lists.
+    pub listed: Counter,
+    /// Questions about an address that the zone does not list.
+    pub not_listed: Counter,
+    /// Replies by response code.
+    pub rcodes: RcodeStats,
+}
+
+/// Replies by response code.
+#[derive(Debug, Default)]
+pub struct RcodeStats {
+    /// NOERROR.
+    pub noerror: Counter,
+    /// FORMERR.
+    pub formerr: Counter,
+    /// SERVFAIL.
+    pub servfail: Counter,
+    /// NXDOMAIN.
+    pub nxdomain: Counter,
+    /// NOTIMP.
+    pub notimp: Counter,
+    /// REFUSED.
+    pub refused: Counter,
+    /// BADVERS.
+    pub badvers: Counter,
+}
