@@ -35,5 +35,3 @@ pub mod notify;
 pub mod signals;
 pub mod stats;
 pub mod store;
-pub mod live;
-pub mod stats;

@@ -12,7 +12,7 @@ use crate::live::Live;
 use crate::notify::{NotifyError, Notifier};
 use crate::signals::{Signal, Signals};
 use crate::stats::Stats;
-use crate::store::{Store, StoreError};
+use crate::store::{Opened, Recovered, Store, StoreError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -106,13 +106,25 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
     })
 }
 
-/// Opens the store, or what is readable of it: a full or read-only disk must not stop a daemon that can still serve.
+/// Opens the store, or what is readable of it: a full or read-only disk must not stop a daemon that can still serve its
+/// last good copies.
 fn open_store(dir: &Path) -> Result<Store, StoreError> {
-    let opened = Store::open(dir)?;
-    if let Some(recovered) = &opened.recovered {
-        tracing::error!("{recovered}");
+    match Store::open(dir) {
+        Ok(Opened { store, recovered }) => {
+            if let Some(Recovered { moved_to, reason }) = recovered {
+                let moved_to = moved_to.display();
+                tracing::error!("the database was damaged ({reason}) and is now {moved_to}; feeds are fetched anew");
+            }
+            Ok(store)
+        }
+        Err(error @ (StoreError::NotWritable { .. } | StoreError::Full { .. })) => {
+            // Nothing to read either: then the first error is the one that helps.
+            let Ok(store) = Store::open_read_only(dir) else { return Err(error) };
+            tracing::error!("{error}; serving the last good copies, nothing new will be kept");
+            Ok(store)
+        }
+        Err(error) => Err(error),
     }
-    Ok(opened.store)
 }
 
 /// Runs the engine on a thread of its own: it parses and compiles, which must not hold up answers.

@@ -7,10 +7,8 @@ use super::listing::FeedIndex;
 use super::merge::{MergeError, Merged, Sources, merge};
 use super::network::Network;
 use super::protection::Reservations;
-use super::span::Span;
 use super::table::{Table, TableError};
-use super::zone::{Zone, ZoneSpec};
-use std::net::Ipv4Addr;
+use super::zone::{Zone, ZoneError, ZoneSpec, test_addresses};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -38,6 +36,9 @@ pub enum BuildError {
     /// The table does not fit.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// A zone cannot be served as configured.
+    #[error(transparent)]
+    Zone(#[from] ZoneError),
 }
 
 /// Merges and compiles. `serial` and `built_at` (seconds since 1970) are stamped on the result.
@@ -60,7 +61,7 @@ pub fn build(plan: &Plan<'_>, serial: u32, built_at: u64) -> Result<Generation, 
         filter_feeds: plan.filter_feeds,
     })?;
     let table = Table::compile(v4, v6)?;
-    let zones = plan.zones.iter().map(|spec| Zone::compile(spec.clone(), &listings, &table)).collect();
+    let zones = Zone::compile_all(plan.zones, &listings, &table)?;
     let parts = (0..).map(FeedIndex).zip(&plan.feeds).map(|(index, (id, flat))| Part {
         id: id.clone(),
         flat: flat.clone(),
@@ -81,12 +82,9 @@ pub fn build(plan: &Plan<'_>, serial: u32, built_at: u64) -> Result<Generation, 
 
 /// The built-in feed behind [`FeedIndex::TEST`].
 fn test_entries(zones: &[ZoneSpec]) -> Flat {
-    let default = Ipv4Addr::new(127, 0, 0, 2);
-    let codes = zones.iter().flat_map(|zone| zone.feeds.iter().map(|feed| feed.code));
     let mut entries = Entries::default();
-    for address in codes.chain([default]) {
-        let number = u32::from(address);
-        entries.push(Network::V4(Span::host(number)), 0, number & 0x00ff_ffff);
+    for address in test_addresses(zones) {
+        entries.push(Network::host(address.into()), 0, address.to_bits() & 0x00ff_ffff);
     }
     flatten(entries)
 }

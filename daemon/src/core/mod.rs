@@ -8,33 +8,30 @@
 //! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result, [`zone`] maps
 //! listings to DNS answers, [`generation`] holds all of it together, [`answer`] answers questions from it.
 
+#[cfg(test)]
+pub(crate) mod fixture;
+
+pub mod answer;
 pub mod build;
 pub mod coverage;
-pub mod answer;
 pub mod entry;
 pub mod explain;
 pub mod feed;
-pub mod flatten;
 pub mod filter_plan;
+pub mod flatten;
 pub mod gate;
 pub mod generation;
 pub mod listing;
 pub mod merge;
-pub mod network;
-pub mod protection;
-pub mod schedule;
-#[cfg(test)]
-pub(crate) mod fixture;
-pub mod gate;
-pub mod generation;
-pub mod listing;
 pub mod name;
 pub mod network;
 pub mod presence;
+pub mod protection;
+pub mod schedule;
 pub mod segment;
 pub mod span;
 pub mod special;
 pub mod table;
-pub mod validators;
 pub mod text;
+pub mod validators;
 pub mod zone;

@@ -218,11 +218,11 @@ impl Engine {
                 source: slot.feed.source.clone(),
                 refresh: slot.feed.refresh,
                 limits: limits(slot),
-                validators: self.store.validators(&slot.feed.id, &slot.feed.source.identity()).unwrap_or_default(),
+                validators: self.store.validators(&slot.feed.id, &slot.feed.source).unwrap_or_default(),
                 first_attempt,
             }
         };
-        Runner::start(Arc::clone(&self.fetcher), self.slots.iter().map(job).collect(), WAITING_DELIVERIES)
+        Runner::start(&self.fetcher, self.slots.iter().map(job).collect(), WAITING_DELIVERIES)
     }
 
     /// Reads every feed that is a file, changed or not: they cost little, and what is on disk is what the operator
@@ -261,14 +261,8 @@ impl Engine {
             Ok(Fetched::Body { bytes, validators }) => match slot::judge(&slot.feed, &bytes, at) {
                 Ok(loaded) => {
                     let entries = loaded.counts.entries_v4 + loaded.counts.entries_v6;
-                    let good = LastGood {
-                        source: slot.feed.source.identity(),
-                        sha256: loaded.sha256.clone(),
-                        body: bytes,
-                        validators,
-                        fetched_at: at,
-                        entries,
-                    };
+                    let counts = serde_json::to_string(&loaded.counts).unwrap_or_default();
+                    let good = LastGood::new(&slot.feed.source, bytes, validators, at, counts);
                     if slot.accept(loaded, at) {
                         tracing::info!(feed = %id, entries, "feed loaded");
                         self.dirty = true;
@@ -322,7 +316,7 @@ impl Engine {
             Ok(serial) => {
                 self.dirty = false;
                 let digest = self.publisher.digest().to_owned();
-                self.save(|store| store.set_serial(serial, &digest));
+                self.save(|store| store.record_published(serial, &digest));
             }
             Err(error) => {
                 self.dirty = true;
@@ -351,7 +345,7 @@ impl Engine {
             generation: self.publisher.status(),
             feeds: self.slots.iter().map(|slot| slot.status(held_back(&slot.feed.id))).collect(),
             zones: self.config.zones.iter().map(zone).collect(),
-            filter: self.filter.status(),
+            filter: self.filter.status(&self.config.filter),
             warnings,
         }));
     }
@@ -368,11 +362,7 @@ enum Kept {
 }
 
 fn limits(slot: &Slot) -> FetchLimits {
-    FetchLimits {
-        max_bytes: slot.feed.rules.max_bytes,
-        connect_timeout: slot.feed.connect_timeout,
-        timeout: slot.feed.timeout,
-    }
+    FetchLimits { max_bytes: slot.feed.rules.max_bytes, timeout: slot.feed.timeout }
 }
 
 /// Seconds since 1970; 0 on a clock before that.

@@ -41,7 +41,7 @@ pub(super) enum PublishError {
 impl Publisher {
     /// Goes on from the serial in the store.
     pub(super) fn new(live: Live, store: &Store) -> Self {
-        let (serial, digest) = store.serial().unwrap_or_else(|error| {
+        let (serial, digest) = store.published().unwrap_or_else(|error| {
             tracing::error!("the last serial is unknown: {error}; counting from the clock");
             None
         }).unwrap_or_default();

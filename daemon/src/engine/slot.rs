@@ -66,7 +66,7 @@ pub(super) fn judge(feed: &Feed, body: &[u8], fetched_at: u64) -> Result<Loaded,
 }
 
 /// SHA-256 in hex.
-pub(super) fn sha256(bytes: &[u8]) -> String {
+fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
