@@ -4,19 +4,36 @@
 //! Modules in the order of the data flow; a module imports only from modules above it in this list:
 //!
 //! - [`core`]: pure; entries, formats, gate, merge, table, zones, answers.
-//! - [`config`]: what the operator asked for.
+//! - [`config`]: what the operator asked for, checked.
+//! - [`stats`]: counters; [`live`]: the published generation.
 //! - [`collector`]: fetches feeds from files and over HTTP, each on its own schedule.
 //! - [`store`]: last good copies and outcomes on disk.
 //! - [`filter`]: keeps the XDP program loaded, its table current and the interfaces attached.
+//! - [`engine`]: one cycle after another, from delivered feeds to a published generation.
+//! - [`dns`]: the live generation as a DNSBL over UDP and TCP.
+//! - [`control`]: the control socket and its client.
+//! - [`commands`]: one file per subcommand; `run` wires everything together.
+//!
+//! Edges of the process, used by `main` and the commands: [`cli`] (the command line), [`logging`] (events to standard
+//! error), [`signals`] (what operators ask for, as a channel), [`notify`] (what systemd is told).
 //! - [`stats`]: counters of everything that happens.
 //! - [`live`]: the published generation, for readers without locks.
 //! - [`dns`]: answers DNSBL questions over UDP and TCP.
 
+pub mod cli;
 pub mod collector;
+pub mod commands;
 pub mod config;
+pub mod control;
 pub mod core;
 pub mod filter;
 pub mod store;
 pub mod dns;
+pub mod engine;
+pub mod filter;
 pub mod live;
+pub mod logging;
+pub mod notify;
+pub mod signals;
 pub mod stats;
+pub mod store;

@@ -1,10 +1,23 @@
-//! Chore lint.
+//! Chore lint: rustfmt and clippy over everything, warnings denied.
 
+use crate::{
+    command::{self, cargo, root},
+    kernel_tools,
+    setup::cargo_component,
+};
 use anyhow::Result;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
 pub(crate) fn run(_args: &Args) -> Result<()> {
-    anyhow::bail!("not written yet")
+    cargo_component("fmt", "rustfmt")?;
+    cargo_component("clippy", "clippy")?;
+    let kernel_program = root().join("ebpf/program/Cargo.toml").is_file();
+    command::run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    if kernel_program {
+        command::run(&mut cargo(&["fmt", "--check", "--manifest-path", "ebpf/program/Cargo.toml"]))?;
+    }
+    command::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    if kernel_program { kernel_tools::clippy() } else { Ok(()) }
 }

@@ -4,7 +4,10 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod build_ebpf;
+mod command;
+mod kernel_tools;
 mod lint;
+mod setup;
 mod test;
 mod verify_ebpf;
 
@@ -23,6 +26,8 @@ enum Chore {
     VerifyEbpf(verify_ebpf::Args),
     /// rustfmt and clippy, warnings denied.
     Lint(lint::Args),
+    /// Install what the tests need, and nothing else.
+    Setup(setup::Args),
     /// Install what the tests need, then run all of them.
     Test(test::Args),
 }
@@ -32,6 +37,7 @@ fn main() -> Result<()> {
         Chore::BuildEbpf(args) => build_ebpf::run(&args),
         Chore::VerifyEbpf(args) => verify_ebpf::run(&args),
         Chore::Lint(args) => lint::run(&args),
+        Chore::Setup(args) => setup::run(&args),
         Chore::Test(args) => test::run(&args),
     }
 }

@@ -8,23 +8,30 @@
 //! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result, [`zone`] maps
 //! listings to DNS answers, [`generation`] holds all of it together, [`answer`] answers questions from it.
 
-pub mod answer;
-pub mod entry;
-pub mod feed;
-pub mod filter_plan;
 #[cfg(test)]
 pub(crate) mod fixture;
+
+pub mod answer;
+pub mod build;
+pub mod coverage;
+pub mod entry;
+pub mod explain;
+pub mod feed;
+pub mod filter_plan;
+pub mod flatten;
 pub mod gate;
 pub mod generation;
 pub mod listing;
+pub mod merge;
 pub mod name;
 pub mod network;
-pub mod schedule;
 pub mod presence;
+pub mod protection;
+pub mod schedule;
 pub mod segment;
 pub mod span;
 pub mod special;
 pub mod table;
-pub mod validators;
 pub mod text;
+pub mod validators;
 pub mod zone;

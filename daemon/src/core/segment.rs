@@ -21,11 +21,15 @@ pub fn push_joined<A: Bits, L: PartialEq>(out: &mut Vec<Segment<A, L>>, span: Sp
     }
 }
 
+/// The segment that holds `address`, by binary search.
+pub fn find_segment<A: Bits, L>(segments: &[Segment<A, L>], address: A) -> Option<&Segment<A, L>> {
+    let after = segments.partition_point(|s| s.span.first <= address);
+    segments.get(after.checked_sub(1)?).filter(|segment| segment.span.contains(address))
+}
+
 /// Label of the segment that holds `address`, by binary search.
 pub fn find<A: Bits, L: Copy>(segments: &[Segment<A, L>], address: A) -> Option<L> {
-    let after = segments.partition_point(|s| s.span.first <= address);
-    let candidate = segments.get(after.checked_sub(1)?)?;
-    candidate.span.contains(address).then_some(candidate.label)
+    find_segment(segments, address).map(|segment| segment.label)
 }
 
 /// Does any segment share an address with `span`?

@@ -2,7 +2,7 @@
 
 use super::bpf;
 use super::program::{LinkHeader, Program};
-use super::{FilterError, privileges};
+use super::{FilterError, kernel_error, privileges};
 use crate::core::filter_plan::Mode;
 use std::ffi::CString;
 use std::fmt;
@@ -117,11 +117,14 @@ impl Attachment {
         Ok(Self { name: name.to_owned(), how, fallback, ifindex, header, link })
     }
 
-    /// Exchanges the program; no packet in between meets neither.
+    /// Exchanges the program; no packet in between meets neither. A deleted interface has no packets, so it is fine.
     pub(super) fn replace(&self, program: &Program) -> Result<(), FilterError> {
-        let entry = program.entry(self.header)?;
-        bpf::replace(self.link.as_fd(), entry)
-            .map_err(|error| super::kernel_error("exchange the program on an interface", &error))
+        match bpf::replace(self.link.as_fd(), program.entry(self.header)?) {
+            Err(error) if error.raw_os_error() != Some(libc::ENOLINK) => {
+                Err(kernel_error("exchange the program on an interface", &error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Attaches anew in another mode. A link cannot change its mode and the kernel takes no program beside it, so there

@@ -284,7 +284,6 @@ impl Filter {
 
     /// Makes `program` the one in force on every interface, or on none.
     fn exchange(&mut self, program: Program) -> Result<(), FilterError> {
-        self.attachments.retain(Attachment::is_alive);
         for (done, attachment) in self.attachments.iter().enumerate() {
             if let Err(error) = attachment.replace(&program) {
                 for attachment in &self.attachments[..done] {

@@ -148,12 +148,18 @@ fn load(ebpf: &mut Ebpf, name: &str) -> Result<Result<(), ProgramError>, FilterE
 }
 
 fn refused(error: &ProgramError) -> FilterError {
-    // The verifier explains itself over pages and ends with a line that says it all.
+    // The verifier explains itself over pages; the last line before the statistics says it all.
     if let ProgramError::LoadError { io_error, verifier_log } = error
         && super::errno(error) != Some(libc::EPERM)
     {
         let log = verifier_log.to_string();
-        let last = log.lines().rev().find(|line| !line.starts_with("processed") && !line.trim().is_empty());
+        let is_statistics = |line: &&str| {
+            line.trim().is_empty()
+                || ["processed", "verification time", "stack depth"]
+                    .iter()
+                    .any(|start| line.starts_with(start))
+        };
+        let last = log.lines().rev().find(|line| !is_statistics(line));
         return FilterError::Verifier {
             error: io_error.to_string(),
             last: last.unwrap_or_default().to_owned(),

@@ -75,9 +75,6 @@ pub enum StoreError {
         /// The feed.
         feed: FeedId,
     },
-    /// All serials are used up.
-    #[error("no serial is left above 4294967295; remove the database to begin anew")]
-    SerialsExhausted,
     /// Anything else SQLite has to say.
     #[error("{} cannot be used: {error}", .path.display())]
     Sqlite {

@@ -229,27 +229,24 @@ impl Store {
         })
     }
 
-    /// The last serial given out, 0 before the first.
+    /// Serial and digest of the last published generation; `None` before the first.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn serial(&self) -> Result<u32, StoreError> {
-        self.read(stored_serial)
+    pub fn published(&self) -> Result<Option<(u32, String)>, StoreError> {
+        let query = "SELECT value ->> 0, value ->> 1 FROM meta WHERE key = 'published'";
+        self.read(|db| db.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?))).optional())
     }
 
-    /// Gives out the next serial: higher than every one before, and at least `at_least`, which keeps serials rising
-    /// when the store had to be rebuilt.
+    /// Notes serial and digest of a published generation, so that serials go on rising after a restart.
     ///
     /// # Errors
-    /// [`StoreError::SerialsExhausted`] after 2^32 - 1; others when the database cannot be written.
-    pub fn next_serial(&mut self, at_least: u32) -> Result<u32, StoreError> {
-        let next = self.write(|tx| {
-            let Some(next) = stored_serial(tx)?.checked_add(1) else { return Ok(None) };
-            let next = next.max(at_least);
-            tx.execute("REPLACE INTO meta (key, value) VALUES ('serial', ?)", [next])?;
-            Ok(Some(next))
-        })?;
-        next.ok_or(StoreError::SerialsExhausted)
+    /// When the database cannot be written.
+    pub fn record_published(&mut self, serial: u32, digest: &str) -> Result<(), StoreError> {
+        self.write(|tx| {
+            let statement = "REPLACE INTO meta (key, value) VALUES ('published', json_array(?, ?))";
+            tx.execute(statement, params![serial, digest]).map(drop)
+        })
     }
 
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
@@ -285,9 +282,4 @@ fn add_outcome(tx: &Transaction<'_>, feed: &FeedId, at: u64, event: &Event) -> r
     )?
     .execute(params![feed.as_str(), OUTCOMES_KEPT])?;
     Ok(())
-}
-
-fn stored_serial(db: &Connection) -> rusqlite::Result<u32> {
-    let stored = db.query_row("SELECT value FROM meta WHERE key = 'serial'", [], |row| row.get(0));
-    Ok(stored.optional()?.unwrap_or(0))
 }

@@ -5,6 +5,7 @@
 //! (packets of several buffers, or of one).
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod maps;
 mod reader;
@@ -21,22 +22,22 @@ use reader::{Chunks, Packet};
 
 #[xdp(frags)]
 fn bt_ether(ctx: XdpContext) -> u32 {
-    finish(ethernet_source(&Packet(&ctx)), buffers_len(&ctx))
+    finish(ethernet_source(&Packet::new(&ctx)), buffers_len(&ctx))
 }
 
 #[xdp(frags)]
 fn bt_ip(ctx: XdpContext) -> u32 {
-    finish(ip_source(&Packet(&ctx)), buffers_len(&ctx))
+    finish(ip_source(&Packet::new(&ctx)), buffers_len(&ctx))
 }
 
 #[xdp]
 fn bt_ether_single(ctx: XdpContext) -> u32 {
-    finish(ethernet_source(&Packet(&ctx)), ctx.data_end() - ctx.data())
+    finish(ethernet_source(&Packet::new(&ctx)), ctx.data_end() - ctx.data())
 }
 
 #[xdp]
 fn bt_ip_single(ctx: XdpContext) -> u32 {
-    finish(ip_source(&Packet(&ctx)), ctx.data_end() - ctx.data())
+    finish(ip_source(&Packet::new(&ctx)), ctx.data_end() - ctx.data())
 }
 
 /// Bytes of the frame over all its buffers.

@@ -6,7 +6,7 @@ use blackthorn_common::abi::{CHUNK_WORDS, CHUNKS_PLACEHOLDER, Conf, Count, MMAPA
 use blackthorn_common::verdict::Reason;
 
 /// A piece of the table image.
-pub(crate) type Chunk = [u32; CHUNK_WORDS];
+type Chunk = [u32; CHUNK_WORDS];
 
 /// One generation. The loader writes the real number of chunks over the placeholder; it is part of the type so that
 /// the kernel turns a chunk lookup into a comparison and a multiplication.

@@ -1,6 +1,9 @@
-//! Oracle table, seeded prefixes and packet builders for tests.
+//! Oracle table, seeded prefixes, packet builders and network namespaces for tests.
 
-pub mod packet;
+pub mod netns;
 pub mod oracle;
+pub mod packet;
 pub mod prefixes;
 pub mod random;
+pub mod packet;
+pub mod needs;

@@ -156,3 +156,120 @@ fn split_field(text: &[u8]) -> Result<(&[u8], Option<&[u8]>), BadQuote> {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::feed::Format;
+    use proptest::prelude::*;
+
+    fn parsed(column: Column, text: &str) -> Result<Parsed, BodyError> {
+        read(&Rules { column: Some(column), ..Rules::new(Format::Csv) }, text.as_bytes())
+    }
+
+    fn named(name: &str, text: &str) -> Parsed {
+        parsed(Column::Name(name.into()), text).unwrap()
+    }
+
+    fn row(text: &str) -> Vec<Result<&str, BadQuote>> {
+        fields(text.as_bytes()).map(|f| f.map(|f| str::from_utf8(f).unwrap())).collect()
+    }
+
+    #[test]
+    fn f13_the_column_is_found_in_the_header_and_the_trailer_counts() {
+        let text = "# Example tracker\n# Terms: see our, pages\n#\n\
+            \"first_seen_utc\",\"dst_ip\",\"dst_port\",\"malware\"\r\n\
+            \"2022-06-04 21:24:53\",\"192.0.2.246\",\"8080\",\"A, B\"\r\n\
+            \"2025-12-30 13:56:31\",\"2001:db8::1\",\"443\",\"C\"\r\n\
+            # END 2 entries\r\n";
+        let list = named("DST_IP", text);
+        assert_eq!((list.entries.v4.len(), list.entries.v6.len()), (1, 1));
+        assert_eq!(list.entries.v6[0].line, 6);
+        assert_eq!((list.counts.comments, list.counts.rejected_total()), (5, 0));
+        assert_eq!(list.declared, Declared::Rows { stated: 2, found: 2 });
+    }
+
+    #[test]
+    fn f14_the_header_may_be_a_comment_and_blanks_may_follow_commas() {
+        let text = "# ThreatExample, all rights reserved\n#\n\
+            # \"first_seen_utc\",\"ioc_id\",\"ioc_value\",\"ioc_type\",\"tags\"\r\n\
+            \"2026-08-30 01:39:33\", \"1891291\", \"192.0.2.77:443\", \"ip:port\", \"a,b\"\r\n\
+            \"2026-08-30 01:39:33\", \"with, comma\", \"192.0.2.78:80\", \"ip:port\", \"None\"\r\n";
+        let list = named("ioc_value", text);
+        assert_eq!((list.counts.accepted, list.counts.ports, list.counts.comments), (2, 2, 3));
+        assert_eq!(list.rejects, []);
+        assert_eq!(list.declared, Declared::Nothing);
+    }
+
+    #[test]
+    fn a_real_header_wins_over_one_in_a_comment() {
+        let list = named("ip", "# columns are: a, ip\nip,a\n192.0.2.1,x\n");
+        assert_eq!((list.counts.accepted, list.counts.comments), (1, 2));
+    }
+
+    #[test]
+    fn f15_by_number_from_one_without_header() {
+        let list =
+            parsed(Column::Number(2), "2021-01-19 08:46:12,192.0.2.80,443\n\n2021,2001:db8::1\n2021\n")
+                .unwrap();
+        assert_eq!((list.counts.accepted, list.counts.comments), (2, 1));
+        assert_eq!((list.rejects[0].line, list.rejects[0].reason), (4, RejectReason::ShortRow));
+    }
+
+    #[test]
+    fn a_missing_column_refuses_the_body() {
+        let error = parsed(Column::Name("ip".into()), "# note\naddress,tags\n192.0.2.1,x\n").unwrap_err();
+        let wanted = BodyError::NoSuchColumn { column: "ip".into(), line: 2, header: "address,tags".into() };
+        assert_eq!(error, wanted);
+        assert_eq!(named("ip", "# nothing\n\n").counts.comments, 2);
+    }
+
+    #[test]
+    fn a_stray_quote_costs_its_own_line_only() {
+        let text = "192.0.2.1,\"a\n192.0.2.2,\"b\"\n192.0.2.3,\"c\"d\n\"192.0.2.4\n192.0.2.5,e\"f\n";
+        let list = parsed(Column::Number(1), text).unwrap();
+        assert_eq!(list.counts.accepted, 2);
+        assert_eq!(list.counts.rejected[&RejectReason::BadQuote], 3);
+    }
+
+    #[test]
+    fn f13_trailers_are_read_exactly() {
+        assert_eq!(rows_stated(b" END 2 entries"), Some(2));
+        assert_eq!(rows_stated(b"end 20 Entries "), Some(20));
+        for other in
+            ["END", "END of list", "END 2", "END -2 entries", "2 entries", "THE END 2 entries", "\u{fffd}"]
+        {
+            assert_eq!(rows_stated(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn rows_are_split_at_commas_outside_quotes() {
+        assert_eq!(
+            row("a, b ,,\"c,d\" , \"e\"\"f\",g\"h"),
+            [Ok("a"), Ok("b"), Ok(""), Ok("c,d"), Ok("e\"\"f"), Ok("g\"h")]
+        );
+        assert_eq!(row(""), [Ok("")]);
+        assert_eq!(row("a,"), [Ok("a"), Ok("")]);
+        assert_eq!(row("\"\""), [Ok("")]);
+        assert_eq!(row("a,\"b,c"), [Ok("a"), Err(BadQuote)]);
+        assert_eq!(row("\"a\" b,c"), [Err(BadQuote)]);
+        assert_eq!(row("\"a\"\"\""), [Ok("a\"\"")]);
+    }
+
+    proptest! {
+        /// Whatever a general CSV writer writes on one line is split as it was meant.
+        #[test]
+        fn rows_agree_with_a_csv_writer(cells in proptest::collection::vec("[a-c\", .:0-9]{0,6}", 1..6)) {
+            let mut writer = ::csv::WriterBuilder::new().from_writer(Vec::new());
+            writer.write_record(&cells).unwrap();
+            let line = String::from_utf8(writer.into_inner().unwrap()).unwrap();
+            let found: Vec<String> = row(line.trim_end_matches('\n'))
+                .into_iter()
+                .map(|field| field.unwrap().replace("\"\"", "\""))
+                .collect();
+            let wanted: Vec<&str> = cells.iter().map(|cell| cell.trim()).collect();
+            prop_assert_eq!(found, wanted);
+        }
+    }
+}

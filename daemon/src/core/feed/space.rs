@@ -44,6 +44,9 @@ pub(super) fn admit(
             family(span, &special::V4, rules.widest_v4, rules.keep_special_use, |s| keep(Network::V4(s)))
         }
         Network::V6(span) => {
+            if wider_than(span, WIDEST_EVER) {
+                return Err(RejectReason::TooWide);
+            }
             if holds_ipv4(span) {
                 return Err(RejectReason::Ipv4Compatible);
             }
@@ -73,14 +76,13 @@ fn family<A: Bits>(
     keep_special: bool,
     mut keep: impl FnMut(Span<A>),
 ) -> Result<Admitted, RejectReason> {
-    let wider_than = |len| span.last.distance(span.first) > A::host_mask(len).distance(A::ZERO);
-    if wider_than(WIDEST_EVER) {
+    if wider_than(span, WIDEST_EVER) {
         return Err(RejectReason::TooWide);
     }
     if !keep_special && special.iter().any(|s| s.covers(&span)) {
         return Ok(Admitted::Special);
     }
-    if wider_than(widest) {
+    if wider_than(span, widest) {
         return Err(RejectReason::TooWide);
     }
     if keep_special || !special.iter().any(|s| s.overlaps(&span)) {
@@ -89,6 +91,11 @@ fn family<A: Bits>(
     }
     outside(span, special, keep);
     Ok(Admitted::Cut)
+}
+
+/// Has `span` more addresses than a prefix of `len` bits?
+fn wider_than<A: Bits>(span: Span<A>, len: u8) -> bool {
+    span.last.distance(span.first) > A::host_mask(len).distance(A::ZERO)
 }
 
 /// The parts of `span` outside `holes`, which are sorted, disjoint and not adjacent.

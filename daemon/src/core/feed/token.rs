@@ -97,11 +97,11 @@ fn before_port(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// `base/len` (E07, E10), and whether host bits were masked.
-fn prefix(base: IpAddr, len: &str, strict: bool) -> Result<(Network, bool), RejectReason> {
-    let digits = len.len() <= 3 && (len == "0" || !len.starts_with('0'));
-    let len = number(len.as_bytes()).filter(|_| digits).and_then(|n| u8::try_from(n).ok());
-    let len = len.ok_or(RejectReason::PrefixLength)?;
+/// `base/text` (E07, E10), and whether host bits were masked.
+fn prefix(base: IpAddr, text: &str, strict: bool) -> Result<(Network, bool), RejectReason> {
+    let canonical = text.len() <= 3 && (text == "0" || !text.starts_with('0'));
+    let len = number(text.as_bytes()).filter(|_| canonical).and_then(|n| u8::try_from(n).ok());
+    let len = len.ok_or_else(|| explain_len(text))?;
     match Network::prefix(base, len) {
         Ok(network) => Ok((network, false)),
         Err(NetworkError::HostBits) if strict => Err(RejectReason::HostBits),
@@ -121,7 +121,6 @@ fn range(first: IpAddr, last: IpAddr) -> Result<Network, RejectReason> {
 
 /// Why `text`, which is not a network, is not one. Only words the message: nothing is accepted here.
 fn explain(text: &str) -> RejectReason {
-    let digits_and = |others: &str| text.chars().all(|c| c.is_ascii_digit() || others.contains(c));
     let first_word = text.split(|c: char| c.is_ascii() && is_blank(c as u8)).next().unwrap_or_default();
     if !text.contains(char::is_alphanumeric) {
         RejectReason::Empty
@@ -132,16 +131,16 @@ fn explain(text: &str) -> RejectReason {
         if bracketed(base).is_some() { RejectReason::TrailingText } else { RejectReason::NotAnAddress }
     } else if text.contains('%') {
         RejectReason::ZoneId
-    } else if digits_and(".")
+    } else if digits_and(text, ".")
         && text.split('.').count() == 4
         && text.split('.').all(|octet| !octet.is_empty())
     {
         octets(text)
-    } else if digits_and("./") && text.split('.').count() > 4 {
+    } else if digits_and(text, "./") && text.split('.').count() > 4 {
         RejectReason::GluedLines
     } else if text.starts_with("0x") || text.starts_with("0X") {
         RejectReason::NumberForm
-    } else if digits_and("./-") {
+    } else if digits_and(text, "./-") {
         match text.split_once(['/', '-']) {
             // A whole address with a flaw, not a short one.
             Some((base, _)) if base.split('.').count() == 4 && base.split('.').all(|o| !o.is_empty()) => {
@@ -163,6 +162,22 @@ fn octets(text: &str) -> RejectReason {
     } else {
         RejectReason::OctetRange
     }
+}
+
+/// What is wrong with the text behind a slash.
+fn explain_len(text: &str) -> RejectReason {
+    let netmask = text.parse::<Ipv4Addr>().is_ok();
+    if text.bytes().any(is_blank) {
+        RejectReason::TrailingText
+    } else if !netmask && text.split('.').count() == 4 && digits_and(text, "./") {
+        RejectReason::GluedLines
+    } else {
+        RejectReason::PrefixLength
+    }
+}
+
+fn digits_and(text: &str, others: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_digit() || others.contains(c))
 }
 
 fn trimmed(text: &str) -> &str {

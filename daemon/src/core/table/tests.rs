@@ -11,7 +11,7 @@ use blackthorn_testkit::random::Random;
 use proptest::prelude::*;
 
 fn payload(value: u32) -> Payload {
-    let class = if value % 2 == 0 { Class::Answer } else { Class::Drop };
+    let class = if value.is_multiple_of(2) { Class::Answer } else { Class::Drop };
     Payload::new(class, value).unwrap()
 }
 

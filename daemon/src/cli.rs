@@ -1,0 +1,115 @@
+//! The command line: every command, option and help text. Parsing only; `commands` does the work.
+
+use crate::logging;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use tracing::level_filters::LevelFilter;
+
+/// Where the configuration is looked for without `--config`.
+pub const DEFAULT_CONFIG: &str = "/etc/blackthorn/blackthorn.toml";
+
+/// Exit codes, as shown by `--help`.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; for lookup: listed; for check: valid
+  1  a negative answer: lookup: not listed; check: invalid
+  2  it could not be done; standard error says why";
+
+/// blackthorn collects blocklists, merges them into one numbered generation, and serves it as a DNSBL, as a packet
+/// filter in the kernel and as data.
+#[derive(Debug, Parser)]
+#[command(name = "blackthorn", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How the log on standard error looks: text or json.
+    #[arg(long, global = true, default_value = "text", value_name = "FORMAT")]
+    pub log_format: logging::Format,
+    /// Least severity that is logged: error, warn, info, debug or trace. Beats RUST_LOG.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log_level: Option<LevelFilter>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon in the foreground. HUP reloads, TERM and INT stop, USR1 logs statistics.
+    Run(ConfigArg),
+    /// Check a configuration and the files it names, without touching anything.
+    Check(Shown),
+    /// Explain addresses: which feeds list them, what each zone answers, what the filter does.
+    Lookup(Lookup),
+    /// Show the running daemon: generation, zones, filter, counters, warnings.
+    Status(Shown),
+    /// Show feeds: state, age, counts, last error; with an id and --rejects the lines that were refused.
+    Feeds(Feeds),
+    /// Describe the feed formats.
+    Formats(JsonArg),
+}
+
+/// Which configuration.
+#[derive(Debug, Args)]
+pub struct ConfigArg {
+    /// Configuration file.
+    #[arg(short, long, default_value = DEFAULT_CONFIG, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// JSON or text.
+#[derive(Debug, Args)]
+pub struct JsonArg {
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Configuration and output form.
+#[derive(Debug, Args)]
+pub struct Shown {
+    /// Which configuration.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Output form.
+    #[command(flatten)]
+    pub json: JsonArg,
+}
+
+/// `blackthorn lookup`.
+#[derive(Debug, Args)]
+pub struct Lookup {
+    /// IPv4 or IPv6 addresses.
+    #[arg(required = true, value_name = "ADDRESS")]
+    pub addresses: Vec<std::net::IpAddr>,
+    /// Ask the stored copies on disk even if a daemon is running.
+    #[arg(long)]
+    pub from_disk: bool,
+    /// Configuration and output form.
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
+/// `blackthorn feeds`.
+#[derive(Debug, Args)]
+pub struct Feeds {
+    /// Only this feed.
+    #[arg(value_name = "ID")]
+    pub feed: Option<String>,
+    /// List the refused lines of the feed's last body, with line number and reason.
+    #[arg(long, requires = "feed")]
+    pub rejects: bool,
+    /// Configuration and output form.
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,248 @@
+//! `blackthorn run`: wires everything together, then waits for signals.
+//!
+//! Order of start: configuration, sockets, store, engine with its first generation from disk and local files, answers,
+//! readiness; only then the network is asked for feeds.
+
+use crate::collector::{FetchError, Fetcher};
+use crate::config::{Config, ConfigErrors};
+use crate::control::{self, Control, ControlError, Process, Reload};
+use crate::dns::{BindError, DnsServer};
+use crate::engine::{Command, Engine, ExcludeError};
+use crate::live::Live;
+use crate::notify::{NotifyError, Notifier};
+use crate::signals::{Signal, Signals};
+use crate::stats::Stats;
+use crate::store::{Opened, Recovered, Store, StoreError};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use thiserror::Error;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Commands that may wait for the engine.
+const WAITING_COMMANDS: usize = 16;
+
+/// Why the daemon did not start or did not go on.
+#[derive(Debug, Error)]
+pub(super) enum RunError {
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    #[error(transparent)]
+    Exclude(#[from] ExcludeError),
+    #[error(transparent)]
+    Dns(#[from] BindError),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Fetcher(#[from] FetchError),
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
+    #[error("cannot {doing}: {error}")]
+    System { doing: &'static str, error: io::Error },
+    #[error("the engine stopped unexpectedly; this is a defect, please report the log above")]
+    EngineStopped,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, Error)]
+enum ReloadError {
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    #[error(transparent)]
+    Dns(#[from] BindError),
+    #[error(transparent)]
+    Exclude(#[from] ExcludeError),
+    #[error("the engine is gone")]
+    EngineStopped,
+}
+
+/// Runs until a signal stops it.
+pub(super) fn run(path: &Path) -> Result<(), RunError> {
+    let config = Arc::new(Config::load(path)?);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let notifier = Notifier::from_env()?;
+    let system = |doing| move |error| RunError::System { doing, error };
+    let signals = Signals::install().map_err(system("install signal handlers"))?;
+    let dns = DnsServer::bind(&config.dns.listen)?;
+    let control = control::bind(&config.control.socket)?;
+    let store = open_store(&config.state_dir)?;
+    let runtime = Builder::new_multi_thread().enable_all().thread_name("blackthorn").build();
+    let runtime = runtime.map_err(system("start the runtime"))?;
+
+    runtime.block_on(async {
+        let live = Live::default();
+        let stats = Arc::new(Stats::default());
+        let fetcher = Arc::new(Fetcher::new()?);
+        let mut engine = Engine::new(Arc::clone(&config), store, fetcher, live.clone())?;
+        engine.first_cycle().await;
+        let status = engine.status();
+        let (commands, inbox) = mpsc::channel(WAITING_COMMANDS);
+        let engine_stopped = spawn_engine(engine, inbox).map_err(system("start the engine thread"))?;
+        let dns = dns.serve(live.clone(), Arc::clone(&stats))?;
+        let process = watch::Sender::new(Process {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: unix_now(),
+            config: path.display().to_string(),
+            listen: dns.local_addrs(),
+            reload: None,
+        });
+        let control = control.serve(Control {
+            live,
+            engine: status,
+            process: process.subscribe(),
+            config: watch::Sender::new(Arc::clone(&config)),
+            commands: commands.clone(),
+            stats: Arc::clone(&stats),
+        })?;
+        let daemon = Daemon { config, commands, dns, control, process, stats, notifier };
+        daemon.wait(signals, engine_stopped).await
+    })
+}
+
+/// Opens the store, or what is readable of it: a full or read-only disk must not stop a daemon that can still serve its
+/// last good copies.
+fn open_store(dir: &Path) -> Result<Store, StoreError> {
+    match Store::open(dir) {
+        Ok(Opened { store, recovered }) => {
+            if let Some(Recovered { moved_to, reason }) = recovered {
+                let moved_to = moved_to.display();
+                tracing::error!("the database was damaged ({reason}) and is now {moved_to}; feeds are fetched anew");
+            }
+            Ok(store)
+        }
+        Err(error @ (StoreError::NotWritable { .. } | StoreError::Full { .. })) => {
+            // Nothing to read either: then the first error is the one that helps.
+            let Ok(store) = Store::open_read_only(dir) else { return Err(error) };
+            tracing::error!("{error}; serving the last good copies, nothing new will be kept");
+            Ok(store)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Runs the engine on a thread of its own: it parses and compiles, which must not hold up answers.
+fn spawn_engine(engine: Engine, inbox: mpsc::Receiver<Command>) -> io::Result<oneshot::Receiver<()>> {
+    let (stopped, when_stopped) = oneshot::channel::<()>();
+    let runtime = Handle::current();
+    std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
+        runtime.block_on(engine.run(inbox));
+        // Also dropped, and thereby noticed, when the engine panics.
+        drop(stopped);
+    })?;
+    Ok(when_stopped)
+}
+
+/// The running daemon, seen from its main task.
+struct Daemon {
+    config: Arc<Config>,
+    commands: mpsc::Sender<Command>,
+    dns: DnsServer,
+    control: control::Server,
+    process: watch::Sender<Process>,
+    stats: Arc<Stats>,
+    notifier: Notifier,
+}
+
+impl Daemon {
+    async fn wait(mut self, mut signals: Signals, mut engine: oneshot::Receiver<()>) -> Result<(), RunError> {
+        let mut ping = tokio::time::interval(self.notifier.ping_interval().unwrap_or(Duration::from_secs(3600)));
+        self.notifier.ready();
+        tracing::info!("ready");
+        loop {
+            tokio::select! {
+                signal = signals.recv() => match signal {
+                    Some(Signal::Reload) => self.reload().await,
+                    Some(Signal::LogStats) => self.log_stats(),
+                    Some(Signal::Stop) | None => break,
+                },
+                _ = &mut engine => return Err(RunError::EngineStopped),
+                _ = ping.tick() => self.notifier.ping(),
+            }
+        }
+        tracing::info!("stopping");
+        self.notifier.stopping();
+        // The last sender of commands: the engine ends its cycle, detaches the filter and is gone.
+        let Self { commands, dns, control, .. } = self;
+        control.stop().await;
+        drop(commands);
+        // Not an error: the engine ends by dropping its end.
+        let _ = engine.await;
+        dns.shutdown().await;
+        Ok(())
+    }
+
+    async fn reload(&mut self) {
+        tracing::info!(config = %self.config.path.display(), "reloading");
+        self.notifier.reloading();
+        let error = self.try_reload().await.err().map(|error| error.to_string());
+        match &error {
+            None => tracing::info!("reloaded"),
+            Some(error) => tracing::error!("reload refused, the old configuration stays in force: {error}"),
+        }
+        self.process.send_modify(|process| {
+            process.listen = self.dns.local_addrs();
+            process.reload = Some(Reload { at: unix_now(), error });
+        });
+        self.notifier.ready();
+    }
+
+    /// Everything that can fail comes before anything that cannot be undone.
+    async fn try_reload(&mut self) -> Result<(), ReloadError> {
+        let mut new = Config::load(&self.config.path)?;
+        let changes = self.config.changes(&new);
+        for change in &changes.restart {
+            tracing::warn!("{change}: takes effect at the next start");
+        }
+        for change in &changes.reload {
+            tracing::info!("{change}");
+        }
+        for warning in &new.warnings {
+            tracing::warn!("{warning}");
+        }
+        new.state_dir.clone_from(&self.config.state_dir);
+        new.control.clone_from(&self.config.control);
+        let new = Arc::new(new);
+        if new.dns != self.config.dns {
+            self.dns.set_listen(&new.dns.listen).await?;
+        }
+        let outcome = self.tell_engine(Arc::clone(&new)).await;
+        if outcome.is_err() && new.dns != self.config.dns {
+            self.dns.set_listen(&self.config.dns.listen).await?;
+        }
+        outcome?;
+        self.control.configure(Arc::clone(&new));
+        self.config = new;
+        Ok(())
+    }
+
+    async fn tell_engine(&self, config: Arc<Config>) -> Result<(), ReloadError> {
+        let (done, outcome) = oneshot::channel();
+        let sent = self.commands.send(Command::Reload { config, done }).await;
+        sent.map_err(|_| ReloadError::EngineStopped)?;
+        Ok(outcome.await.map_err(|_| ReloadError::EngineStopped)??)
+    }
+
+    fn log_stats(&self) {
+        let dns = &self.stats.dns;
+        tracing::info!(
+            udp = dns.udp.get(),
+            tcp = dns.tcp.get(),
+            listed = dns.listed.get(),
+            not_listed = dns.not_listed.get(),
+            dropped = dns.dropped.get(),
+            "statistics"
+        );
+    }
+}
+
+/// Seconds since 1970; 0 on a clock before that.
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,145 @@
+//! Explain: everything a generation knows of one address, for `lookup`.
+//!
+//! It reads the same table and the same zones as the DNS server and the packet filter, so what it says is what they do.
+
+use super::generation::Generation;
+use super::listing::ListingId;
+use super::network::{Network, fold};
+use super::protection::Reservations;
+use super::segment::find_segment;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// What is known of one address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The address; IPv4-mapped IPv6 is shown as IPv4.
+    pub address: IpAddr,
+    /// Is it on any list of the generation?
+    pub listed: bool,
+    /// Serial of the generation that was asked.
+    pub serial: u32,
+    /// Feeds that name the address, whether or not an exclusion overrules them.
+    pub feeds: Vec<NamedBy>,
+    /// What each zone answers.
+    pub zones: Vec<ZoneVerdict>,
+    /// Exclusions that hold the address, and where they are written.
+    pub exclusions: Vec<Reservation>,
+    /// What the packet filter does with packets from the address.
+    pub filter: FilterVerdict,
+}
+
+/// A feed that names the address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedBy {
+    /// Feed id.
+    pub feed: String,
+    /// The feed's value for it: its score, or 0.
+    pub value: u32,
+    /// The run of addresses around it that the feed says the same of.
+    pub network: String,
+    /// Does the packet filter act on this feed?
+    pub filtered: bool,
+    /// The entries as written; filled in by whoever can read the stored body.
+    #[serde(default)]
+    pub lines: Vec<SourceLine>,
+}
+
+/// An entry as written in the feed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceLine {
+    /// Line number in the decoded body, from 1.
+    pub line: u32,
+    /// The line.
+    pub text: String,
+}
+
+/// What one zone answers about the address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneVerdict {
+    /// Query root.
+    pub zone: String,
+    /// Has the zone data? If not it answers SERVFAIL.
+    pub loaded: bool,
+    /// A records; empty: not listed there.
+    pub codes: Vec<String>,
+    /// TXT records.
+    pub texts: Vec<String>,
+}
+
+/// An exclusion or protection that holds the address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// The network as reserved.
+    pub network: String,
+    /// Why, or where it is written.
+    pub reason: String,
+}
+
+/// What the packet filter does with packets from the address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilterVerdict {
+    /// Does the table say drop? What happens depends on the filter being on and its action.
+    pub drop: bool,
+    /// Protections that hold the address.
+    pub protections: Vec<Reservation>,
+}
+
+/// Explains one address.
+pub fn explain(generation: &Generation, address: IpAddr) -> Explanation {
+    let address = fold(address);
+    let payload = generation.table.lookup(address);
+    let zones = generation.zones.iter().map(|zone| {
+        let listed = zone.listed(&generation.table, address);
+        ZoneVerdict {
+            zone: zone.spec().name.clone(),
+            loaded: zone.loaded,
+            codes: listed.iter().flat_map(|l| l.codes()).map(ToString::to_string).collect(),
+            texts: listed.iter().flat_map(|l| l.texts()).map(|text| text.expand(address)).collect(),
+        }
+    });
+    Explanation {
+        address,
+        listed: payload.is_listed(),
+        serial: generation.serial,
+        feeds: named_by(generation, address, ListingId(payload.listing())),
+        zones: zones.collect(),
+        exclusions: reasons(&generation.exclusions, address),
+        filter: FilterVerdict { drop: payload.drops(), protections: reasons(&generation.protections, address) },
+    }
+}
+
+fn named_by(generation: &Generation, address: IpAddr, listing: ListingId) -> Vec<NamedBy> {
+    let mut named: Vec<NamedBy> = generation
+        .parts
+        .iter()
+        .filter_map(|part| {
+            let flat = part.flat.as_ref()?;
+            let (network, value) = match address {
+                IpAddr::V4(a) => find_segment(&flat.v4, a.into()).map(|s| (Network::V4(s.span), s.label))?,
+                IpAddr::V6(a) => find_segment(&flat.v6, a.into()).map(|s| (Network::V6(s.span), s.label))?,
+            };
+            let feed = part.id.to_string();
+            Some(NamedBy { feed, value, network: network.to_string(), filtered: part.filtered, lines: Vec::new() })
+        })
+        .collect();
+    // Members that are no configured feed: the built-in test entries.
+    if generation.listings.members(listing).iter().any(|member| generation.part(member.feed).is_none()) {
+        named.push(NamedBy {
+            feed: "test entry (RFC 5782)".to_owned(),
+            value: 0,
+            network: address.to_string(),
+            filtered: false,
+            lines: Vec::new(),
+        });
+    }
+    named
+}
+
+fn reasons(reservations: &Reservations, address: IpAddr) -> Vec<Reservation> {
+    let shown = |reserved: &super::protection::Reserved| Reservation {
+        network: reserved.network.to_string(),
+        reason: reserved.reason.clone(),
+    };
+    reservations.reasons(address).map(shown).collect()
+}

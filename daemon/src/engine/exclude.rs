@@ -1,0 +1,119 @@
+//! Exclusion files: networks that must never be listed, one per line.
+//!
+//! Read strictly. A mistake in a feed costs an entry; a mistake here would list somebody who must not be, so the whole
+//! load is refused and every bad line is named.
+
+use crate::core::network::Network;
+use crate::core::protection::Reserved;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Largest exclusion file, in bytes.
+const MAX_BYTES: u64 = 64 << 20;
+/// Most bad lines spelled out in one error.
+const MAX_SHOWN: usize = 20;
+
+/// Why exclusion files could not be used.
+#[derive(Debug, Error)]
+pub enum ExcludeError {
+    /// The file is missing, unreadable or too large.
+    #[error("exclusion file {path}: {problem}; without it hosts that must stay off the list could be listed")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        problem: String,
+    },
+    /// Lines that are no networks.
+    #[error("{0}")]
+    Lines(BadLines),
+}
+
+/// The bad lines of one exclusion file.
+#[derive(Debug)]
+pub struct BadLines {
+    path: PathBuf,
+    lines: Vec<(usize, String, String)>,
+}
+
+impl fmt::Display for BadLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (line, text, problem)) in self.lines.iter().take(MAX_SHOWN).enumerate() {
+            let break_line = if number == 0 { "" } else { "\n" };
+            write!(f, "{break_line}{}:{line}: `{text}`: {problem}", self.path.display())?;
+        }
+        match self.lines.len().saturating_sub(MAX_SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n{}: {more} more bad lines", self.path.display()),
+        }
+    }
+}
+
+/// Reads one exclusion file: an address, prefix or range per line, `#` starts a comment.
+///
+/// # Errors
+/// When the file cannot be read, is larger than 64 MiB, or any line is not a network.
+pub fn read(path: &Path) -> Result<Vec<Reserved>, ExcludeError> {
+    let unreadable = |problem: String| ExcludeError::Unreadable { path: path.to_owned(), problem };
+    let size = fs::metadata(path).map_err(|e| unreadable(e.to_string()))?.len();
+    if size > MAX_BYTES {
+        return Err(unreadable(format!("{size} bytes, the limit is {MAX_BYTES}")));
+    }
+    let text = fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
+    parse(path, &text)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Vec<Reserved>, ExcludeError> {
+    let (mut reserved, mut bad) = (Vec::new(), Vec::new());
+    for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
+        let entry = line.split('#').next().unwrap_or_default().trim();
+        if entry.is_empty() {
+            continue;
+        }
+        match entry.parse::<Network>() {
+            Ok(network) => {
+                reserved.push(Reserved { network, reason: format!("{}:{number}", path.display()) });
+            }
+            Err(error) => bad.push((number, entry.chars().take(80).collect(), error.to_string())),
+        }
+    }
+    if bad.is_empty() {
+        Ok(reserved)
+    } else {
+        Err(ExcludeError::Lines(BadLines { path: path.to_owned(), lines: bad }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_networks_and_names_their_lines() {
+        let list = parse(Path::new("allow.txt"), "\u{feff}# ours\n192.0.2.0/24 # office\r\n\n2001:db8::1\n")
+            .unwrap();
+        let shown: Vec<String> = list.iter().map(|r| format!("{} {}", r.network, r.reason)).collect();
+        assert_eq!(shown, ["192.0.2.0/24 allow.txt:2", "2001:db8::1 allow.txt:4"]);
+    }
+
+    #[test]
+    fn every_bad_line_is_named() {
+        let error = parse(Path::new("allow.txt"), "192.0.2.1/24\n192.0.2.1\nmail.example\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "allow.txt:1: `192.0.2.1/24`: address bits are set behind the prefix\n\
+             allow.txt:3: `mail.example`: not an IPv4 or IPv6 address"
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error() {
+        let error = read(Path::new("/nonexistent/allow.txt")).unwrap_err();
+        assert!(
+            error.to_string().starts_with("exclusion file /nonexistent/allow.txt: No such file"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,371 @@
+//! The engine: one cycle after another, from delivered feeds to a published generation.
+//!
+//! It owns what only one may own: the feeds' loaded data, the store, the packet filter and the next serial. Deliveries
+//! and commands reach it one at a time; everybody else reads what it publishes. In flow order: `slot` parses and judges
+//! one feed, [`exclude`] and [`host`] say what must not be listed or dropped, `publish` builds and publishes, [`status`]
+//! is what the engine says of itself.
+//!
+//! Memory: per feed the flattened segments (12 bytes a segment for IPv4, 48 for IPv6), held once and shared with the
+//! generation; while building, a second generation beside the live one.
+
+pub mod exclude;
+pub mod host;
+pub mod status;
+
+mod packet_filter;
+mod publish;
+mod slot;
+
+pub use exclude::ExcludeError;
+
+use crate::collector::runner::{Delivery, FeedJob, FirstAttempt, Runner};
+use crate::collector::{FetchLimits, Fetched, Fetcher};
+use crate::config::{Config, Source};
+use crate::core::entry::FeedId;
+use crate::core::feed::Reject;
+use crate::core::protection::{Reservations, Reserved, built_in_exclusions};
+use crate::live::Live;
+use crate::store::{LastGood, Store};
+use packet_filter::PacketFilter;
+use publish::Publisher;
+use slot::{Refused, Slot};
+use status::{EngineStatus, ZoneStatus};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+/// How often own addresses and interfaces are looked at again.
+const HOUSEKEEPING: Duration = Duration::from_secs(10);
+/// Deliveries that may wait while the engine is busy; every feed holds its own body until then.
+const WAITING_DELIVERIES: usize = 16;
+
+/// What others may ask of the engine.
+#[derive(Debug)]
+pub enum Command {
+    /// Take a new configuration into force and read all feeds again. Answered when local feeds are in.
+    Reload {
+        /// The checked configuration.
+        config: Arc<Config>,
+        /// Told when done, or why nothing changed.
+        done: oneshot::Sender<Result<(), ExcludeError>>,
+    },
+    /// Rejected lines of a feed's last body; `None` for a feed nobody configured.
+    Rejects {
+        /// Which feed.
+        feed: FeedId,
+        /// Where to send them.
+        answer: oneshot::Sender<Option<Arc<[Reject]>>>,
+    },
+}
+
+/// The engine, before it runs.
+pub struct Engine {
+    config: Arc<Config>,
+    slots: Vec<Slot>,
+    store: Store,
+    fetcher: Arc<Fetcher>,
+    exclusions: Reservations,
+    filter: PacketFilter,
+    publisher: Publisher,
+    status: watch::Sender<Arc<EngineStatus>>,
+    /// Why something that should be saved is not.
+    save_problem: Option<String>,
+    /// The data changed since the last publication.
+    dirty: bool,
+}
+
+/// Exclusions of a configuration: built-in, listed and from files.
+///
+/// # Errors
+/// When an exclusion file cannot be read or has a bad line.
+pub fn exclusions(config: &Config) -> Result<Reservations, ExcludeError> {
+    let mut list = built_in_exclusions();
+    let reason = || "exclude.networks".to_owned();
+    list.extend(config.exclude.networks.iter().map(|&network| Reserved { network, reason: reason() }));
+    for path in &config.exclude.files {
+        list.extend(exclude::read(path)?);
+    }
+    Ok(Reservations::new(list))
+}
+
+impl Engine {
+    /// Prepares everything and loads the last good copies from the store. Nothing is published yet.
+    ///
+    /// # Errors
+    /// When an exclusion file cannot be used: without it the wrong hosts could be listed.
+    pub fn new(config: Arc<Config>, store: Store, fetcher: Arc<Fetcher>, live: Live) -> Result<Self, ExcludeError> {
+        let exclusions = exclusions(&config)?;
+        let mut slots: Vec<Slot> = config.feeds.iter().cloned().map(Slot::new).collect();
+        let mut save_problem = None;
+        for slot in &mut slots {
+            match store.last_good(&slot.feed.id) {
+                Ok(Some(stored)) => slot.restore(&stored),
+                Ok(None) => {}
+                Err(error) => save_problem = Some(error.to_string()),
+            }
+        }
+        Ok(Self {
+            slots,
+            exclusions,
+            filter: PacketFilter::open(&config.filter),
+            publisher: Publisher::new(live, &store),
+            status: watch::Sender::new(Arc::default()),
+            store,
+            fetcher,
+            config,
+            save_problem,
+            dirty: true,
+        })
+    }
+
+    /// What the engine says of itself, now and later.
+    pub fn status(&self) -> watch::Receiver<Arc<EngineStatus>> {
+        self.status.subscribe()
+    }
+
+    /// Reads the feeds that are files and publishes the first generation. No network is touched.
+    pub async fn first_cycle(&mut self) {
+        self.read_local_feeds().await;
+        self.publish();
+    }
+
+    /// Runs until `commands` is closed. The packet filter is detached when the engine is dropped.
+    pub async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let (mut runner, mut deliveries) = self.start_runner(false);
+        let mut housekeeping = Instant::now() + HOUSEKEEPING;
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    None => break,
+                    Some(Command::Reload { config, done }) => {
+                        let outcome = self.reload(config).await;
+                        if outcome.is_ok() {
+                            runner.stop().await;
+                            (runner, deliveries) = self.start_runner(true);
+                        }
+                        // The one who asked may have gone.
+                        let _ = done.send(outcome);
+                    }
+                    Some(Command::Rejects { feed, answer }) => {
+                        let slot = self.slots.iter().find(|slot| slot.feed.id == feed);
+                        let _ = answer.send(slot.map(Slot::rejects));
+                    }
+                },
+                Some(delivery) = deliveries.recv() => {
+                    self.take(delivery);
+                    // What came in the meantime goes into the same generation.
+                    while let Ok(delivery) = deliveries.try_recv() {
+                        self.take(delivery);
+                    }
+                    if self.dirty {
+                        self.publish();
+                    }
+                    self.report();
+                }
+                () = sleep_until(housekeeping) => {
+                    housekeeping = Instant::now() + HOUSEKEEPING;
+                    self.housekeeping();
+                }
+            }
+        }
+        runner.stop().await;
+    }
+
+    /// Local addresses and interfaces come and go; a refused publication is tried again.
+    fn housekeeping(&mut self) {
+        self.filter.refresh(&self.config.filter);
+        if self.dirty || self.publisher.host_changed() {
+            self.publish();
+        }
+        self.report();
+    }
+
+    async fn reload(&mut self, config: Arc<Config>) -> Result<(), ExcludeError> {
+        self.exclusions = exclusions(&config)?;
+        let mut old: HashMap<FeedId, Slot> =
+            std::mem::take(&mut self.slots).into_iter().map(|slot| (slot.feed.id.clone(), slot)).collect();
+        for feed in &config.feeds {
+            let slot = match old.remove(&feed.id) {
+                Some(slot) if slot.feed == *feed => slot,
+                // Read differently now: judge the stored copy again under the new rules.
+                Some(_) | None => {
+                    let mut slot = Slot::new(feed.clone());
+                    if let Ok(Some(stored)) = self.store.last_good(&feed.id) {
+                        slot.restore(&stored);
+                    }
+                    slot
+                }
+            };
+            self.slots.push(slot);
+        }
+        self.filter.reconfigure(&config.filter);
+        self.config = config;
+        self.read_local_feeds().await;
+        self.publish();
+        Ok(())
+    }
+
+    /// One job per feed. Files have just been read; addresses are asked at once after a reload or without a copy.
+    fn start_runner(&self, now: bool) -> (Runner, mpsc::Receiver<Delivery>) {
+        let job = |slot: &Slot| {
+            let local = matches!(slot.feed.source, Source::Path(_));
+            let at_once = !local && (now || slot.loaded.is_none());
+            let first_attempt = if at_once { FirstAttempt::Immediately } else { FirstAttempt::AfterJitter };
+            FeedJob {
+                id: slot.feed.id.clone(),
+                source: slot.feed.source.clone(),
+                refresh: slot.feed.refresh,
+                limits: limits(slot),
+                validators: self.store.validators(&slot.feed.id, &slot.feed.source).unwrap_or_default(),
+                first_attempt,
+            }
+        };
+        Runner::start(&self.fetcher, self.slots.iter().map(job).collect(), WAITING_DELIVERIES)
+    }
+
+    /// Reads every feed that is a file, changed or not: they cost little, and what is on disk is what the operator
+    /// expects after a start or reload.
+    async fn read_local_feeds(&mut self) {
+        for index in 0..self.slots.len() {
+            let Some(slot) = self.slots.get(index).filter(|slot| matches!(slot.feed.source, Source::Path(_))) else {
+                continue;
+            };
+            let outcome = self.fetcher.fetch(&slot.feed.source, &limits(slot), None).await;
+            let outcome = outcome.map_err(|error| error.to_string());
+            self.outcome(index, outcome, unix_now());
+        }
+    }
+
+    fn take(&mut self, delivery: Delivery) {
+        let Some(index) = self.slots.iter().position(|slot| slot.feed.id == delivery.feed) else { return };
+        let outcome = delivery.outcome.map_err(|error| error.to_string());
+        match self.outcome(index, outcome, delivery.fetched_at) {
+            Kept::Saved => delivery.ack.committed(),
+            Kept::Refused => delivery.ack.refused(),
+            // Dropping the acknowledgement makes the runner fetch again soon.
+            Kept::NotSaved => {}
+        }
+    }
+
+    /// What one attempt means for its feed: data, store and status.
+    fn outcome(&mut self, index: usize, outcome: Result<Fetched, String>, at: u64) -> Kept {
+        let Some(slot) = self.slots.get_mut(index) else { return Kept::NotSaved };
+        let id = slot.feed.id.clone();
+        match outcome {
+            Ok(Fetched::NotModified) => {
+                slot.unchanged(at);
+                self.save(|store| store.record_unchanged(&id, at))
+            }
+            Ok(Fetched::Body { bytes, validators }) => match slot::judge(&slot.feed, &bytes, at) {
+                Ok(loaded) => {
+                    let entries = loaded.counts.entries_v4 + loaded.counts.entries_v6;
+                    let counts = serde_json::to_string(&loaded.counts).unwrap_or_default();
+                    let good = LastGood::new(&slot.feed.source, bytes, validators, at, counts);
+                    if slot.accept(loaded, at) {
+                        tracing::info!(feed = %id, entries, "feed loaded");
+                        self.dirty = true;
+                    }
+                    self.save(|store| store.accept(&id, &good))
+                }
+                Err(refused) => {
+                    slot.quarantine(&refused, at);
+                    self.refuse(index, &refused, at)
+                }
+            },
+            Err(error) => {
+                let note = if slot.loaded.is_some() { "the last good copy stays in use" } else { "it has no data yet" };
+                tracing::warn!(feed = %id, "fetch failed: {error}; {note}");
+                slot.failed(error.clone(), at);
+                self.save(|store| store.record_failure(&id, at, &error));
+                Kept::NotSaved
+            }
+        }
+    }
+
+    fn refuse(&mut self, index: usize, refused: &Refused, at: u64) -> Kept {
+        let Some(slot) = self.slots.get(index) else { return Kept::Refused };
+        let id = slot.feed.id.clone();
+        let note = if slot.loaded.is_some() { "the last good copy stays in use" } else { "it has no data yet" };
+        tracing::warn!(feed = %id, "quarantined: {refused}; {note}");
+        self.save(|store| store.record_failure(&id, at, &refused.to_string()));
+        Kept::Refused
+    }
+
+    /// Writes to the store. A full disk must not stop the service: it is said once, and shown until it is over.
+    fn save<E: std::fmt::Display>(&mut self, write: impl FnOnce(&mut Store) -> Result<(), E>) -> Kept {
+        match write(&mut self.store) {
+            Ok(()) => {
+                self.save_problem = None;
+                Kept::Saved
+            }
+            Err(error) => {
+                if self.save_problem.is_none() {
+                    tracing::error!("cannot save to the state directory: {error}; serving goes on from memory");
+                }
+                self.save_problem = Some(error.to_string());
+                Kept::NotSaved
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let published = self.publisher.publish(&self.config, &self.slots, &self.exclusions, &mut self.filter);
+        match published {
+            Ok(serial) => {
+                self.dirty = false;
+                let digest = self.publisher.digest().to_owned();
+                self.save(|store| store.record_published(serial, &digest));
+            }
+            Err(error) => {
+                self.dirty = true;
+                tracing::error!("no new generation: {error}; the previous one stays in force");
+            }
+        }
+        self.report();
+    }
+
+    /// Publishes the status.
+    fn report(&self) {
+        let parts = self.publisher.live();
+        let held_back = |id: &FeedId| {
+            let part = parts.as_ref().and_then(|generation| generation.parts.iter().find(|part| part.id == *id));
+            part.map(|part| part.held_back).unwrap_or_default()
+        };
+        let mut warnings: Vec<String> = self.config.warnings.iter().map(ToString::to_string).collect();
+        warnings.extend(self.save_problem.iter().map(|problem| format!("state directory: {problem}")));
+        warnings.extend(self.publisher.problems());
+        let zone = |spec: &crate::core::zone::ZoneSpec| ZoneStatus {
+            name: spec.name.clone(),
+            loaded: publish::zone_loaded(spec, &self.slots),
+            feeds: spec.feeds.iter().filter_map(|f| Some(self.config.feed_id(f.feed)?.to_string())).collect(),
+        };
+        self.status.send_replace(Arc::new(EngineStatus {
+            generation: self.publisher.status(),
+            feeds: self.slots.iter().map(|slot| slot.status(held_back(&slot.feed.id))).collect(),
+            zones: self.config.zones.iter().map(zone).collect(),
+            filter: self.filter.status(&self.config.filter),
+            warnings,
+        }));
+    }
+}
+
+/// What became of a body.
+enum Kept {
+    /// In the store; the source need not send it again.
+    Saved,
+    /// In use at best, but not in the store.
+    NotSaved,
+    /// Judged and not taken.
+    Refused,
+}
+
+fn limits(slot: &Slot) -> FetchLimits {
+    FetchLimits { max_bytes: slot.feed.rules.max_bytes, timeout: slot.feed.timeout }
+}
+
+/// Seconds since 1970; 0 on a clock before that.
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

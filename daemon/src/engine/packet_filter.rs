@@ -1,0 +1,127 @@
+//! The engine's hand on the packet filter: on, or off with a reason.
+
+use super::status::{FilterCounter, FilterStatus, InterfaceState};
+use crate::config;
+use crate::core::filter_plan::FilterPlan;
+use crate::filter::{self, Filter, FilterError, InterfaceStatus};
+
+/// The packet filter as it is now.
+pub(super) enum PacketFilter {
+    /// No interface is configured.
+    Unused,
+    /// Configured, but it cannot run; the reason, and the plan to try again with.
+    Off(String),
+    /// Loaded.
+    On(Box<Filter>),
+}
+
+impl PacketFilter {
+    /// Loads and attaches, if any interface is configured. What cannot be done is logged once.
+    pub(super) fn open(config: &config::Filter) -> Self {
+        if config.interfaces.is_empty() {
+            return Self::Unused;
+        }
+        match Filter::open(&plan(config)) {
+            Ok((filter, interfaces)) => {
+                log(&interfaces);
+                Self::On(Box::new(filter))
+            }
+            Err(error) => {
+                tracing::warn!("{error}");
+                Self::Off(error.to_string())
+            }
+        }
+    }
+
+    /// Brings it in line with a new configuration; an interface that stays is not touched.
+    pub(super) fn reconfigure(&mut self, config: &config::Filter) {
+        match self {
+            Self::On(filter) if !config.interfaces.is_empty() => match filter.reconfigure(&plan(config)) {
+                Ok(interfaces) => log(&interfaces),
+                Err(error) => tracing::error!("packet filter unchanged: {error}"),
+            },
+            _ => *self = Self::open(config),
+        }
+    }
+
+    /// Attaches to interfaces that have come, or come back, since.
+    pub(super) fn refresh(&mut self, config: &config::Filter) {
+        let Self::On(filter) = self else { return };
+        let before = filter.status();
+        match filter.reconfigure(&plan(config)) {
+            Ok(after) if after != before => log(&after),
+            Ok(_) => {}
+            Err(error) => tracing::error!("packet filter unchanged: {error}"),
+        }
+    }
+
+    /// Puts a table image into force.
+    ///
+    /// # Errors
+    /// Then the previous image stays in force.
+    pub(super) fn publish(&mut self, words: &[u32]) -> Result<(), FilterError> {
+        match self {
+            Self::On(filter) => filter.publish(words).map(|published| {
+                tracing::debug!(bytes = published.bytes, took = ?published.took, "table published to the kernel");
+            }),
+            Self::Unused | Self::Off(_) => Ok(()),
+        }
+    }
+
+    /// What to tell the operator.
+    pub(super) fn status(&self, config: &config::Filter) -> FilterStatus {
+        let action = if config.enforce { "drop" } else { "monitor" };
+        match self {
+            Self::Unused => FilterStatus {
+                action: "off".to_owned(),
+                note: Some("no interface is configured".to_owned()),
+                ..FilterStatus::default()
+            },
+            Self::Off(why) => FilterStatus {
+                action: "off".to_owned(),
+                note: Some(why.clone()),
+                interfaces: config.interfaces.iter().map(|name| unattached(name)).collect(),
+                ..FilterStatus::default()
+            },
+            Self::On(filter) => {
+                let (counters, note) = match filter.counters() {
+                    Ok(counters) => (counters.iter().map(counter).collect(), None),
+                    Err(error) => (Vec::new(), Some(error.to_string())),
+                };
+                let interfaces = filter.status().iter().map(interface).collect();
+                FilterStatus { action: action.to_owned(), note, interfaces, counters }
+            }
+        }
+    }
+}
+
+fn plan(config: &config::Filter) -> FilterPlan {
+    FilterPlan { interfaces: config.interfaces.clone(), mode: config.mode, enforce: config.enforce }
+}
+
+fn log(interfaces: &[InterfaceStatus]) {
+    for status in interfaces {
+        match status.state {
+            filter::InterfaceState::Filtered { .. } => tracing::info!("{status}"),
+            filter::InterfaceState::Unfiltered(_) => tracing::warn!("{status}"),
+        }
+    }
+}
+
+fn unattached(name: &str) -> InterfaceState {
+    InterfaceState { name: name.to_owned(), mode: None, note: None }
+}
+
+fn interface(status: &InterfaceStatus) -> InterfaceState {
+    let (mode, note) = match &status.state {
+        filter::InterfaceState::Filtered { how, fallback } => {
+            (Some(how.to_string()), fallback.as_ref().map(ToString::to_string))
+        }
+        filter::InterfaceState::Unfiltered(why) => (None, Some(why.to_string())),
+    };
+    InterfaceState { name: status.name.clone(), mode, note }
+}
+
+fn counter((reason, count): (blackthorn_common::verdict::Reason, blackthorn_common::abi::Count)) -> FilterCounter {
+    FilterCounter { reason: reason.name().to_owned(), packets: count.packets, bytes: count.bytes }
+}

@@ -1,0 +1,157 @@
+//! Publishing: build a generation from the slots, put it into the kernel and then before the readers, or neither.
+
+use super::host::{HostAddresses, host_addresses};
+use super::packet_filter::PacketFilter;
+use super::slot::Slot;
+use super::status::GenerationStatus;
+use super::unix_now;
+use crate::config::Config;
+use crate::core::build::{BuildError, Plan, build};
+use crate::core::generation::Generation;
+use crate::core::listing::FeedIndex;
+use crate::core::protection::{Reservations, built_in_protections};
+use crate::core::zone::ZoneSpec;
+use crate::filter::FilterError;
+use crate::live::Live;
+use crate::store::Store;
+use std::sync::Arc;
+use std::time::Instant;
+use thiserror::Error;
+
+/// Owns the serial and the live generation.
+pub(super) struct Publisher {
+    live: Live,
+    /// Last serial given out, before this process too.
+    serial: u32,
+    /// Digest of what that serial stood for.
+    digest: String,
+    host: HostAddresses,
+    took_ms: u64,
+}
+
+/// Why there is no new generation.
+#[derive(Debug, Error)]
+pub(super) enum PublishError {
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+}
+
+impl Publisher {
+    /// Goes on from the serial in the store.
+    pub(super) fn new(live: Live, store: &Store) -> Self {
+        let (serial, digest) = store.published().unwrap_or_else(|error| {
+            tracing::error!("the last serial is unknown: {error}; counting from the clock");
+            None
+        }).unwrap_or_default();
+        Self { live, serial, digest, host: HostAddresses::default(), took_ms: 0 }
+    }
+
+    /// Builds and publishes; returns the serial now in force. The serial rises only when an answer or a verdict
+    /// changes.
+    pub(super) fn publish(
+        &mut self,
+        config: &Config,
+        slots: &[Slot],
+        exclusions: &Reservations,
+        filter: &mut PacketFilter,
+    ) -> Result<u32, PublishError> {
+        let started = Instant::now();
+        self.host = host_addresses();
+        let mut protections = built_in_protections();
+        protections.extend(self.host.reserved.iter().cloned());
+        let flat = |slot: &Slot| (slot.feed.id.clone(), slot.loaded.as_ref().map(|loaded| Arc::clone(&loaded.flat)));
+        let plan = Plan {
+            feeds: slots.iter().map(flat).collect(),
+            exclusions: exclusions.clone(),
+            protections: Reservations::new(protections),
+            zones: &config.zones,
+            filter_feeds: &config.filter.feeds,
+        };
+        let now = unix_now();
+        let mut generation = build(&plan, self.serial, now)?;
+        for zone in &mut generation.zones {
+            zone.loaded = zone_loaded(zone.spec(), slots);
+        }
+        let digest = generation.digest();
+        if digest != self.digest || self.serial == 0 {
+            generation.serial = next_serial(self.serial, now);
+        }
+        // The kernel first: if it refuses, the readers keep the old generation too.
+        filter.publish(generation.table.words())?;
+        self.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if generation.serial != self.serial {
+            tracing::info!(serial = generation.serial, took_ms = self.took_ms, "generation published");
+        }
+        (self.serial, self.digest) = (generation.serial, digest);
+        self.live.publish(Arc::new(generation));
+        Ok(self.serial)
+    }
+
+    /// Have own addresses, gateways or resolvers changed since the last publication?
+    pub(super) fn host_changed(&self) -> bool {
+        host_addresses().reserved != self.host.reserved
+    }
+
+    /// Digest of the published generation.
+    pub(super) fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The published generation.
+    pub(super) fn live(&self) -> Option<Arc<Generation>> {
+        self.live.get()
+    }
+
+    /// Holes in the lock-out guard.
+    pub(super) fn problems(&self) -> impl Iterator<Item = String> {
+        self.host.problems.iter().map(|problem| format!("lock-out guard: {problem}"))
+    }
+
+    /// The published generation in numbers.
+    pub(super) fn status(&self) -> GenerationStatus {
+        let Some(generation) = self.live.get() else { return GenerationStatus::default() };
+        let table = &generation.table;
+        let addresses: u128 = table.v4().iter().map(|segment| segment.span.size()).sum();
+        GenerationStatus {
+            serial: generation.serial,
+            built_at: generation.built_at,
+            took_ms: self.took_ms,
+            segments_v4: table.v4().len() as u64,
+            segments_v6: table.v6().len() as u64,
+            // At most 2^32.
+            addresses_v4: u64::try_from(addresses).unwrap_or(u64::MAX),
+            listings: generation.listings.len() as u64,
+            table_bytes: size_of_val(table.words()) as u64,
+            exclusions: generation.exclusions.len() as u64,
+            protections: generation.protections.len() as u64,
+        }
+    }
+}
+
+/// Seconds since 1970 if that is a step forward, else one more: a serial only rises (RFC 1982).
+fn next_serial(last: u32, now: u64) -> u32 {
+    let clock = u32::try_from(now).unwrap_or(0);
+    if clock > last { clock } else { last.wrapping_add(1).max(1) }
+}
+
+/// A zone has data when one of its feeds ever loaded, or none was asked for.
+pub(super) fn zone_loaded(spec: &ZoneSpec, slots: &[Slot]) -> bool {
+    let loaded = |feed: FeedIndex| slots.get(usize::from(feed.0)).is_some_and(|slot| slot.loaded.is_some());
+    spec.feeds.is_empty() || spec.feeds.iter().any(|part| loaded(part.feed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serials_only_rise() {
+        assert_eq!(next_serial(0, 1_795_000_000), 1_795_000_000);
+        assert_eq!(next_serial(1_795_000_000, 1_795_000_000), 1_795_000_001);
+        assert_eq!(next_serial(1_795_000_009, 1_795_000_000), 1_795_000_010);
+        assert_eq!(next_serial(7, 0), 8);
+        assert_eq!(next_serial(u32::MAX, 7), 1);
+    }
+}

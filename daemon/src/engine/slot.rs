@@ -1,0 +1,146 @@
+//! One configured feed and what is loaded of it.
+
+use super::status::{FeedCounts, FeedState, FeedStatus};
+use crate::config::Feed;
+use crate::core::feed::{self, BodyError, Reject};
+use crate::core::flatten::{Flat, flatten};
+use crate::core::gate::{self, GateFailure};
+use crate::core::merge::HeldBack;
+use crate::store::LastGood;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// A feed with its last good data and the outcome of the last attempt.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) feed: Feed,
+    pub(super) loaded: Option<Loaded>,
+    state: FeedState,
+    checked_at: Option<u64>,
+    last_error: Option<String>,
+    /// Of the last body seen, good or not.
+    rejects: Arc<[Reject]>,
+}
+
+/// A body that passed the gate, ready to merge.
+#[derive(Clone, Debug)]
+pub(super) struct Loaded {
+    pub(super) flat: Arc<Flat>,
+    pub(super) sha256: String,
+    pub(super) fetched_at: u64,
+    pub(super) counts: FeedCounts,
+    rejects: Arc<[Reject]>,
+}
+
+/// Why a body is not used.
+#[derive(Debug, Error)]
+pub(super) enum Refused {
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error("{failure}")]
+    Gate { failure: GateFailure, rejects: Arc<[Reject]> },
+}
+
+/// Parses, judges and flattens a body.
+pub(super) fn judge(feed: &Feed, body: &[u8], fetched_at: u64) -> Result<Loaded, Refused> {
+    let parsed = feed::parse(&feed.rules, body)?;
+    let rejects: Arc<[Reject]> = parsed.rejects.as_slice().into();
+    if let Err(failure) = gate::judge(&feed.gate, &parsed) {
+        return Err(Refused::Gate { failure, rejects });
+    }
+    let (entries_v4, entries_v6) = (parsed.entries.v4.len() as u64, parsed.entries.v6.len() as u64);
+    let flat = flatten(parsed.entries);
+    let (v4, v6) = flat.addresses();
+    let counts = FeedCounts {
+        entries_v4,
+        entries_v6,
+        addresses_v4: u64::try_from(v4).unwrap_or(u64::MAX),
+        addresses_v6: v6 as f64,
+        duplicates: flat.duplicates,
+        nested: flat.nested,
+        lines: parsed.counts,
+        ..FeedCounts::default()
+    };
+    Ok(Loaded { flat: Arc::new(flat), sha256: sha256(body), fetched_at, counts, rejects })
+}
+
+/// SHA-256 in hex.
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Slot {
+    /// A feed nothing is known of yet.
+    pub(super) fn new(feed: Feed) -> Self {
+        Self { feed, loaded: None, state: FeedState::Waiting, checked_at: None, last_error: None, rejects: Arc::new([]) }
+    }
+
+    /// Takes the copy from the store, if it still passes under today's rules.
+    pub(super) fn restore(&mut self, stored: &LastGood) {
+        match judge(&self.feed, &stored.body, stored.fetched_at) {
+            Ok(loaded) => self.loaded = Some(loaded),
+            Err(refused) => {
+                tracing::warn!(feed = %self.feed.id, "the stored copy does not pass any more: {refused}");
+                self.last_error = Some(format!("the stored copy does not pass any more: {refused}"));
+            }
+        }
+    }
+
+    /// A body passed. Says whether the data differs from what was loaded.
+    pub(super) fn accept(&mut self, loaded: Loaded, at: u64) -> bool {
+        let changed = self.loaded.as_ref().is_none_or(|old| old.flat != loaded.flat);
+        self.rejects = Arc::clone(&loaded.rejects);
+        self.loaded = Some(loaded);
+        self.settle(FeedState::Ok, at, None);
+        changed
+    }
+
+    /// The source still has the copy that is loaded.
+    pub(super) fn unchanged(&mut self, at: u64) {
+        self.settle(FeedState::Ok, at, None);
+    }
+
+    /// The fetch failed.
+    pub(super) fn failed(&mut self, error: String, at: u64) {
+        self.settle(FeedState::Failing, at, Some(error));
+    }
+
+    /// The body did not pass.
+    pub(super) fn quarantine(&mut self, refused: &Refused, at: u64) {
+        if let Refused::Gate { rejects, .. } = refused {
+            self.rejects = Arc::clone(rejects);
+        }
+        self.settle(FeedState::Quarantined, at, Some(refused.to_string()));
+    }
+
+    fn settle(&mut self, state: FeedState, at: u64, error: Option<String>) {
+        self.state = state;
+        self.checked_at = Some(at);
+        self.last_error = error;
+    }
+
+    /// Rejected lines of the last body seen.
+    pub(super) fn rejects(&self) -> Arc<[Reject]> {
+        Arc::clone(&self.rejects)
+    }
+
+    /// What to tell the operator; `held_back` comes from the live generation.
+    pub(super) fn status(&self, held_back: HeldBack) -> FeedStatus {
+        let mut counts = self.loaded.as_ref().map(|loaded| loaded.counts.clone()).unwrap_or_default();
+        counts.excluded = held_back.excluded as f64;
+        counts.protected = held_back.protected as f64;
+        FeedStatus {
+            id: self.feed.id.to_string(),
+            source: self.feed.source.to_string(),
+            format: self.feed.rules.format.name().to_owned(),
+            state: self.state,
+            loaded: self.loaded.is_some(),
+            fetched_at: self.loaded.as_ref().map(|loaded| loaded.fetched_at),
+            checked_at: self.checked_at,
+            last_error: self.last_error.clone(),
+            sha256: self.loaded.as_ref().map(|loaded| loaded.sha256.clone()),
+            counts,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Chore setup: looks for what the tests need and installs what is missing, saying what and why.
+
+use crate::{
+    command::{self, cargo, program, succeeds},
+    kernel_tools,
+};
+use anyhow::{Context, Result, bail};
+use std::{env, fs, os::unix::fs::MetadataExt, path::Path};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Also install what a rebuild of the kernel object needs: nightly, rust-src, bpf-linker.
+    #[arg(long)]
+    kernel_object: bool,
+}
+
+/// A program that tests call, and where Debian has it.
+struct Tool {
+    program: &'static str,
+    package: &'static str,
+    needed_by: &'static str,
+}
+
+/// Everything the tests call beyond Debian's essential packages.
+const TOOLS: &[Tool] = &[
+    Tool { program: "dig", package: "bind9-dnsutils", needed_by: "DNS tests that ask as a real client" },
+    Tool { program: "ip", package: "iproute2", needed_by: "packet filter tests: namespaces and veth pairs" },
+    Tool { program: "mount", package: "mount", needed_by: "packet filter tests: a bpffs for pins" },
+    Tool { program: "systemd-analyze", package: "systemd", needed_by: "tests of the unit and its drop-ins" },
+    Tool { program: "kill", package: "procps", needed_by: "the drop-in for systemd before 253" },
+];
+
+/// Where pinned programs and maps live; systemd mounts it, a container often has not.
+const BPFFS: &str = "/sys/fs/bpf";
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    prepare()?;
+    if args.kernel_object {
+        kernel_tools::install()?;
+    }
+    Ok(())
+}
+
+/// Installs the tools and mounts bpffs as root; says what will be skipped otherwise.
+///
+/// With `BLACKTHORN_REQUIRE_PRIVILEGED=1` whatever stays missing is an error, else a note: the tests that need it
+/// skip and say so.
+pub(crate) fn prepare() -> Result<()> {
+    let required = env::var_os("BLACKTHORN_REQUIRE_PRIVILEGED").is_some_and(|value| value == "1");
+    if !is_root() {
+        if required {
+            bail!("BLACKTHORN_REQUIRE_PRIVILEGED=1 needs root: run this as root or unset it");
+        }
+        eprintln!(
+            "not root: tests that load BPF programs, create network namespaces or switch users are skipped"
+        );
+    }
+    for outcome in [install(&missing_tools()), mount_bpffs()] {
+        match outcome {
+            Err(err) if !required => eprintln!("{err:#}; tests that need it are skipped"),
+            outcome => outcome?,
+        }
+    }
+    Ok(())
+}
+
+/// Adds a component of the running toolchain, when `cargo <subcommand>` does not work without it.
+pub(crate) fn cargo_component(subcommand: &str, component: &str) -> Result<()> {
+    if succeeds(&mut cargo(&[subcommand, "--version"])) {
+        return Ok(());
+    }
+    eprintln!("`cargo {subcommand}` is missing: adding the component {component}");
+    command::run(&mut program("rustup", &["component", "add", component]))
+}
+
+fn missing_tools() -> Vec<&'static Tool> {
+    TOOLS.iter().filter(|tool| !is_installed(tool.program)).collect()
+}
+
+fn install(missing: &[&Tool]) -> Result<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for Tool { program, package, needed_by } in missing {
+        eprintln!("missing: {program} (Debian package {package}), for {needed_by}");
+    }
+    let packages: Vec<_> = missing.iter().map(|tool| tool.package).collect();
+    let names = packages.join(" ");
+    if !is_root() {
+        bail!("not root, not installing {names}");
+    }
+    if !is_installed("apt-get") {
+        bail!("no apt-get here, install by hand what holds {names}");
+    }
+    // One source that cannot be reached fails the update, yet the packages may be known already.
+    if let Err(err) = command::run(&mut apt_get(&["update"])) {
+        eprintln!("{err}; trying to install all the same");
+    }
+    command::run(&mut apt_get(&[&["install", "--yes", "--no-install-recommends"], &packages[..]].concat()))
+}
+
+fn apt_get(args: &[&str]) -> std::process::Command {
+    // A fresh machine may be installing its own updates: wait for the lock.
+    let mut command = program("apt-get", &[&["-qq", "-o", "DPkg::Lock::Timeout=120"], args].concat());
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+fn mount_bpffs() -> Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read /proc/self/mounts")?;
+    if has_bpffs(&mounts) || !is_root() {
+        return Ok(());
+    }
+    eprintln!("mounting bpffs at {BPFFS}, where the packet filter tests pin programs and maps");
+    command::run(&mut program("mount", &["-t", "bpf", "bpffs", BPFFS]))
+}
+
+/// Do the lines of a mount table (device, path, type, ...) hold a bpffs at its usual place?
+fn has_bpffs(mounts: &str) -> bool {
+    mounts.lines().any(|line| {
+        let mut fields = line.split(' ').skip(1);
+        fields.next() == Some(BPFFS) && fields.next() == Some("bpf")
+    })
+}
+
+fn is_root() -> bool {
+    // The owner of /proc/self is the effective user.
+    fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
+}
+
+/// Is there a file of that name on the search path, or where Debian puts programs for root?
+pub(crate) fn is_installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let for_root = ["/usr/sbin", "/sbin"].map(|folder| Path::new(folder).to_owned());
+    env::split_paths(&path).chain(for_root).any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bpffs_is_recognised_by_place_and_type() {
+        assert!(has_bpffs("proc /proc proc rw 0 0\nbpf /sys/fs/bpf bpf rw,mode=700 0 0\n"));
+        assert!(!has_bpffs("bpf /run/other bpf rw 0 0\nnone /sys/fs/bpf tmpfs rw 0 0\n"));
+        assert!(!has_bpffs(""));
+    }
+
+    #[test]
+    fn programs_are_found_on_the_search_path() {
+        assert!(is_installed("sh"));
+        assert!(!is_installed("no-such-program"));
+    }
+
+    #[test]
+    fn nothing_is_installed_when_nothing_is_missing() {
+        assert!(install(&[]).is_ok());
+    }
+}
