@@ -91,7 +91,7 @@ mod tests {
         let found = presence(&[(0x7f00_0000, 0x7fff_ffff, 1)], &[]);
         assert!(!found.any_v4(Span::host(0x7f00_0001)));
         assert!(found.any_v4(Span::host(0x7f00_0000)) && found.any_v4(Span::host(0x7f00_0002)));
-        assert!(*presence(&[(NEVER, NEVER, 1)], &[]).v4 == []);
+        assert!(presence(&[(NEVER, NEVER, 1)], &[]).v4.is_empty());
         assert_eq!(presence(&[(0, u32::MAX, 1)], &[]).v4.len(), 2);
     }
 

@@ -152,9 +152,8 @@ mod tests {
                 "cannot listen on 127.0.0.1:{port} (udp): in use; find the holder with `ss -lunp 'sport = :{port}'`"
             )
         );
-        let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let _held = std::net::TcpListener::bind(held).unwrap();
-        let error = Sockets::bind(held).unwrap_err();
+        let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let error = Sockets::bind(holder.local_addr().unwrap()).unwrap_err();
         assert_eq!((error.transport, error.source.kind()), (SocketKind::Tcp, ErrorKind::AddrInUse));
     }
 

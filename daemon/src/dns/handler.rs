@@ -166,3 +166,68 @@ fn count_rcode(stats: &RcodeStats, rcode: Rcode) -> &Counter {
         Rcode::BadVers => &stats.badvers,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::fixture::{generation, zone};
+    use proptest::prelude::*;
+
+    fn handler() -> Handler {
+        let live = Live::default();
+        let feeds = [(1, "127.0.0.2", "see $")];
+        live.publish(Arc::new(generation(&[zone("bl.example", &feeds)], &[(1, "192.0.2.0/24")])));
+        Handler::new(live, Arc::default())
+    }
+
+    fn respond(handler: &Handler, message: &[u8], transport: Transport) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        handler.respond(message, "127.0.0.1:5353".parse().unwrap(), transport, &mut out).then_some(out)
+    }
+
+    /// A query for TXT with this name in wire form, and an OPT record with a cookie.
+    fn query(name: &[u8]) -> Vec<u8> {
+        let opt = b"\0\0\x29\x10\0\0\0\x80\0\0\x0c\0\x0a\0\x08cookies!";
+        [b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01", name, b"\0\x10\0\x01", opt].concat()
+    }
+
+    #[test]
+    fn labels_of_any_octets_and_names_of_any_length_are_looked_up() {
+        let zone = b"\x02bl\x07example\0";
+        let label = |octet: u8, len: u8| [vec![len], vec![octet; len.into()]].concat();
+        let longest =
+            [label(b'.', 63), label(0xff, 63), label(0, 63), label(b'x', 50), zone.to_vec()].concat();
+        assert_eq!(longest.len(), 255);
+        for name in [longest, [&b"\x09127.0.0.2"[..], zone].concat(), [&b"\x01\0"[..], zone].concat()] {
+            let reply = respond(&handler(), &query(&name), Transport::Udp).unwrap();
+            assert_eq!(reply[3], Rcode::NxDomain as u8, "{name:02x?}");
+            assert_eq!(reply[12..12 + name.len()], name);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_octets_get_one_fitting_reply_or_none(
+            noise in proptest::collection::vec((0usize..64, any::<u8>()), 0..6),
+            cut in 0usize..64,
+            tail in proptest::collection::vec(any::<u8>(), 0..40),
+            over_tcp: bool,
+        ) {
+            let mut message = query(b"\x017\x012\x010\x03192\x02bl\x07example\0");
+            for (at, octet) in noise {
+                message[at % 60] = octet;
+            }
+            message.truncate(message.len() - cut.min(message.len()));
+            message.extend(tail);
+            let transport = if over_tcp { Transport::Tcp } else { Transport::Udp };
+            let reply = respond(&handler(), &message, transport);
+            let is_reply = message.get(2).is_some_and(|flags| flags & 0x80 != 0);
+            prop_assert_eq!(reply.is_none(), message.len() < HEADER || is_reply);
+            if let Some(reply) = reply {
+                prop_assert_eq!(&reply[..2], &message[..2], "same id");
+                prop_assert_eq!(reply[2] & 0xf8, message[2] & 0x78 | 0x80, "QR, same opcode");
+                prop_assert!(reply.len() >= HEADER && reply.len() <= MAX_UDP.into());
+            }
+        }
+    }
+}

@@ -12,7 +12,7 @@ mod tcp;
 mod udp;
 mod wire;
 
-pub use bind::BindError;
+pub use bind::{BindError, SocketKind};
 
 use crate::live::Live;
 use crate::stats::Stats;

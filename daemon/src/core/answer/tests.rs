@@ -197,10 +197,13 @@ fn counts_only_questions_about_addresses() {
     assert_eq!(listed("www.example", qtype::A), None);
 }
 
-/// The naive model: every existing name of every zone, spelled out, with its codes and texts.
+/// Codes and texts of a name; both empty where names exist only below it.
+type Data = (BTreeSet<Ipv4Addr>, BTreeSet<String>);
+
+/// The naive model: every existing name of every zone, spelled out.
 struct Model {
-    /// Zone name to (name to codes and texts).
-    zones: BTreeMap<String, BTreeMap<String, (BTreeSet<Ipv4Addr>, BTreeSet<String>)>>,
+    /// By zone name, then by whole name.
+    zones: BTreeMap<String, BTreeMap<String, Data>>,
 }
 
 fn reversed(address: IpAddr) -> String {
@@ -228,7 +231,7 @@ impl Model {
                     IpAddr::V6(_) => None,
                 };
                 for form in [Some(address), mapped].into_iter().flatten() {
-                    let (codes, texts): &mut (BTreeSet<_>, BTreeSet<_>) =
+                    let (codes, texts): &mut Data =
                         names.entry(format!("{}.{}", reversed(form), spec.name)).or_default();
                     codes.insert(code);
                     texts.extend(Some(text.replace('$', &address.to_string())).filter(|t| !t.is_empty()));
