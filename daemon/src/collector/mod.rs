@@ -30,8 +30,8 @@ use std::time::Duration;
 /// Bounds of one fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchLimits {
-    /// Most bytes of a body, counted both as sent and after undoing the transfer's compression. A fetch holds at
-    /// most twice as much in memory.
+    /// Most bytes of a body, counted both as sent and after undoing the transfer's compression. A fetch may hold
+    /// both forms at once, each in a buffer that grows by doubling: at most four times as much memory.
     pub max_bytes: u64,
     /// Longest a fetch may take from start to last byte, redirects included.
     pub timeout: Duration,
