@@ -1,7 +1,7 @@
 //! The collector: brings the bodies of feeds in, from files and over HTTP, each feed on its own schedule.
 //!
-//! [`runner`] decides when and hands over what came of it; [`Fetcher`] does one fetch. In a fetch, [`file`] reads a
-//! path and [`http`] asks a server, with [`redirect`] judging where a server may send us and [`encoding`] undoing its
+//! [`runner`] decides when and hands over what came of it; [`Fetcher`] does one fetch. In a fetch, `file` reads a
+//! path and `http` asks a server, with `redirect` judging where a server may send us and `encoding` undoing its
 //! compression. What went wrong, and what the operator can do about it, is in [`error`].
 //!
 //! Sources are hostile: size, time, redirects and decoded size are bounded here, before anything is parsed. The body
@@ -21,6 +21,7 @@ mod script;
 mod tests;
 
 pub use error::FetchError;
+pub use redirect::Refusal;
 
 use crate::config::source::Source;
 use crate::core::validators::Validators;
@@ -29,8 +30,8 @@ use std::time::Duration;
 /// Bounds of one fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchLimits {
-    /// Most bytes of a body, counted both as sent and after undoing the transfer's compression. A fetch holds at
-    /// most twice as much in memory.
+    /// Most bytes of a body, counted both as sent and after undoing the transfer's compression. A fetch may hold
+    /// both forms at once, each in a buffer that grows by doubling: at most four times as much memory.
     pub max_bytes: u64,
     /// Longest a fetch may take from start to last byte, redirects included.
     pub timeout: Duration,

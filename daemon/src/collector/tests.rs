@@ -458,3 +458,29 @@ async fn the_runner_fetches_over_http_and_remembers_what_was_committed() {
     assert!(second.contains("if-none-match: \"v2\""), "{second}");
     runner.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_asks_for_silence_gets_it() {
+    let script = [answer("429 Too Many Requests", &["Retry-After: 7200"], b""), answer("200 OK", &[], LIST)];
+    let server = Server::start(script).await;
+    let (_runner, mut deliveries) =
+        start(vec![FeedJob { source: Source::Url(server.url("list.txt")), ..job("web", Path::new("/")) }]);
+    assert!(deliveries.recv().await.unwrap().outcome.is_err());
+    let began = Instant::now();
+    assert_eq!(bytes(deliveries.recv().await.unwrap().outcome), LIST);
+    assert!(began.elapsed() >= Duration::from_secs(7200), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn stop_cuts_a_fetch_short() {
+    let server = Server::start([Reply::Stall(b"HTTP/1.1 200 OK\r\n".to_vec())]).await;
+    let (runner, mut deliveries) =
+        start(vec![FeedJob { source: Source::Url(server.url("list.txt")), ..job("web", Path::new("/")) }]);
+    while server.requests().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let began = Instant::now();
+    runner.stop().await;
+    assert!(began.elapsed() < LIMITS.timeout / 2, "{:?}", began.elapsed());
+    assert!(deliveries.recv().await.is_none());
+}

@@ -1,7 +1,7 @@
 //! The store: last good copies of feeds, what came of each fetch, and the serial, in one SQLite database. Home of
 //! rusqlite.
 //!
-//! One daemon owns a state directory; [`open`] sees to that, and to a database that is new, old, too new or broken.
+//! One daemon owns a state directory; `open` sees to that, and to a database that is new, old, too new or broken.
 //! A body, its validators and its outcome are written in one transaction, so whatever is found after a crash belongs
 //! together (G16). Calls block on the disk: they belong on a thread that may.
 
