@@ -26,8 +26,6 @@ pub mod commands;
 pub mod config;
 pub mod control;
 pub mod core;
-pub mod filter;
-pub mod store;
 pub mod dns;
 pub mod engine;
 pub mod filter;

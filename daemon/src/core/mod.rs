@@ -8,9 +8,6 @@
 //! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result, [`zone`] maps
 //! listings to DNS answers, [`generation`] holds all of it together, [`answer`] answers questions from it.
 
-#[cfg(test)]
-pub(crate) mod fixture;
-
 pub mod answer;
 pub mod build;
 pub mod coverage;
@@ -35,3 +32,5 @@ pub mod table;
 pub mod text;
 pub mod validators;
 pub mod zone;
+#[cfg(test)]
+pub(crate) mod fixture;
