@@ -50,12 +50,9 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::listing::Listings;
-    use crate::core::table::Table;
 
     fn generation(serial: u32) -> Arc<Generation> {
-        let (table, listings) = (Table::default(), Listings::default());
-        Arc::new(Generation { serial, built_at: 0, table, listings, feeds: vec![], zones: vec![] })
+        Arc::new(Generation::empty(serial))
     }
 
     #[tokio::test]

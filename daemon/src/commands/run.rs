@@ -9,7 +9,7 @@ use crate::control::{self, Control, ControlError, Process, Reload};
 use crate::dns::{BindError, DnsServer};
 use crate::engine::{Command, Engine, ExcludeError};
 use crate::live::Live;
-use crate::notify::{NotifyError, Notifier};
+use crate::notify::{Notifier, NotifyError};
 use crate::signals::{Signal, Signals};
 use crate::stats::Stats;
 use crate::store::{Opened, Recovered, Store, StoreError};
@@ -113,7 +113,9 @@ fn open_store(dir: &Path) -> Result<Store, StoreError> {
         Ok(Opened { store, recovered }) => {
             if let Some(Recovered { moved_to, reason }) = recovered {
                 let moved_to = moved_to.display();
-                tracing::error!("the database was damaged ({reason}) and is now {moved_to}; feeds are fetched anew");
+                tracing::error!(
+                    "the database was damaged ({reason}) and is now {moved_to}; feeds are fetched anew"
+                );
             }
             Ok(store)
         }
@@ -152,7 +154,8 @@ struct Daemon {
 
 impl Daemon {
     async fn wait(mut self, mut signals: Signals, mut engine: oneshot::Receiver<()>) -> Result<(), RunError> {
-        let mut ping = tokio::time::interval(self.notifier.ping_interval().unwrap_or(Duration::from_secs(3600)));
+        let mut ping =
+            tokio::time::interval(self.notifier.ping_interval().unwrap_or(Duration::from_secs(3600)));
         self.notifier.ready();
         tracing::info!("ready");
         loop {

@@ -105,7 +105,10 @@ pub fn explain(generation: &Generation, address: IpAddr) -> Explanation {
         feeds: named_by(generation, address, ListingId(payload.listing())),
         zones: zones.collect(),
         exclusions: reasons(&generation.exclusions, address),
-        filter: FilterVerdict { drop: payload.drops(), protections: reasons(&generation.protections, address) },
+        filter: FilterVerdict {
+            drop: payload.drops(),
+            protections: reasons(&generation.protections, address),
+        },
     }
 }
 
@@ -120,7 +123,13 @@ fn named_by(generation: &Generation, address: IpAddr, listing: ListingId) -> Vec
                 IpAddr::V6(a) => find_segment(&flat.v6, a.into()).map(|s| (Network::V6(s.span), s.label))?,
             };
             let feed = part.id.to_string();
-            Some(NamedBy { feed, value, network: network.to_string(), filtered: part.filtered, lines: Vec::new() })
+            Some(NamedBy {
+                feed,
+                value,
+                network: network.to_string(),
+                filtered: part.filtered,
+                lines: Vec::new(),
+            })
         })
         .collect();
     // Members that are no configured feed: the built-in test entries.

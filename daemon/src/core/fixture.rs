@@ -45,9 +45,9 @@ pub(crate) fn generation(zones: &[ZoneSpec], entries: &[(u16, &str)]) -> Generat
         v4.push((Span::host(address), Member { feed: FeedIndex::TEST, value: address & 0x00ff_ffff }));
     }
     let mut listings = Listings::default();
-    let table = Table::compile(segments(&v4, &mut listings), segments(&v6, &mut listings));
+    let table = Table::compile(segments(&v4, &mut listings), segments(&v6, &mut listings)).unwrap();
     let zones = Zone::compile_all(zones, &listings, &table).unwrap();
-    Generation { serial: SERIAL, built_at: 0, table, listings, feeds: Vec::new(), zones }
+    Generation { table, listings, zones, ..Generation::empty(SERIAL) }
 }
 
 fn segments<A: Bits>(entries: &[(Span<A>, Member)], listings: &mut Listings) -> Vec<Segment<A, Payload>> {

@@ -59,8 +59,11 @@ impl Generation {
             part(&bytes);
         }
         for (_, members) in self.listings.iter() {
-            let bytes: Vec<u8> =
-                members.iter().map(|m| u64::from(m.feed.0) << 32 | u64::from(m.value)).flat_map(u64::to_le_bytes).collect();
+            let bytes: Vec<u8> = members
+                .iter()
+                .map(|m| u64::from(m.feed.0) << 32 | u64::from(m.value))
+                .flat_map(u64::to_le_bytes)
+                .collect();
             part(&bytes);
         }
         for zone in &self.zones {
@@ -68,6 +71,21 @@ impl Generation {
             part(format!("{:?} {}", zone.spec(), zone.loaded).as_bytes());
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// An empty generation, to be filled in by tests.
+    #[cfg(test)]
+    pub(crate) fn empty(serial: u32) -> Self {
+        Self {
+            serial,
+            built_at: 0,
+            table: Table::default(),
+            listings: Listings::default(),
+            parts: Vec::new(),
+            zones: Vec::new(),
+            exclusions: Reservations::default(),
+            protections: Reservations::default(),
+        }
     }
 
     /// The feed with this number; `None` for the test entries and numbers of another generation.

@@ -15,6 +15,8 @@ pub mod entry;
 pub mod explain;
 pub mod feed;
 pub mod filter_plan;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod flatten;
 pub mod gate;
 pub mod generation;
@@ -32,5 +34,3 @@ pub mod table;
 pub mod text;
 pub mod validators;
 pub mod zone;
-#[cfg(test)]
-pub(crate) mod fixture;

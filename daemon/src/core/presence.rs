@@ -75,7 +75,7 @@ mod tests {
             };
             spans.iter().map(segment).collect()
         }
-        Presence::collect(&Table::compile(segments(v4), segments(v6)), |listing| listing != 9)
+        Presence::collect(&Table::compile(segments(v4), segments(v6)).unwrap(), |listing| listing != 9)
     }
 
     #[test]

@@ -95,7 +95,12 @@ impl Engine {
     ///
     /// # Errors
     /// When an exclusion file cannot be used: without it the wrong hosts could be listed.
-    pub fn new(config: Arc<Config>, store: Store, fetcher: Arc<Fetcher>, live: Live) -> Result<Self, ExcludeError> {
+    pub fn new(
+        config: Arc<Config>,
+        store: Store,
+        fetcher: Arc<Fetcher>,
+        live: Live,
+    ) -> Result<Self, ExcludeError> {
         let exclusions = exclusions(&config)?;
         let mut slots: Vec<Slot> = config.feeds.iter().cloned().map(Slot::new).collect();
         let mut save_problem = None;
@@ -229,7 +234,8 @@ impl Engine {
     /// expects after a start or reload.
     async fn read_local_feeds(&mut self) {
         for index in 0..self.slots.len() {
-            let Some(slot) = self.slots.get(index).filter(|slot| matches!(slot.feed.source, Source::Path(_))) else {
+            let Some(slot) = self.slots.get(index).filter(|slot| matches!(slot.feed.source, Source::Path(_)))
+            else {
                 continue;
             };
             let outcome = self.fetcher.fetch(&slot.feed.source, &limits(slot), None).await;
@@ -275,7 +281,11 @@ impl Engine {
                 }
             },
             Err(error) => {
-                let note = if slot.loaded.is_some() { "the last good copy stays in use" } else { "it has no data yet" };
+                let note = if slot.loaded.is_some() {
+                    "the last good copy stays in use"
+                } else {
+                    "it has no data yet"
+                };
                 tracing::warn!(feed = %id, "fetch failed: {error}; {note}");
                 slot.failed(error.clone(), at);
                 self.save(|store| store.record_failure(&id, at, &error));
@@ -287,7 +297,8 @@ impl Engine {
     fn refuse(&mut self, index: usize, refused: &Refused, at: u64) -> Kept {
         let Some(slot) = self.slots.get(index) else { return Kept::Refused };
         let id = slot.feed.id.clone();
-        let note = if slot.loaded.is_some() { "the last good copy stays in use" } else { "it has no data yet" };
+        let note =
+            if slot.loaded.is_some() { "the last good copy stays in use" } else { "it has no data yet" };
         tracing::warn!(feed = %id, "quarantined: {refused}; {note}");
         self.save(|store| store.record_failure(&id, at, &refused.to_string()));
         Kept::Refused
@@ -302,7 +313,9 @@ impl Engine {
             }
             Err(error) => {
                 if self.save_problem.is_none() {
-                    tracing::error!("cannot save to the state directory: {error}; serving goes on from memory");
+                    tracing::error!(
+                        "cannot save to the state directory: {error}; serving goes on from memory"
+                    );
                 }
                 self.save_problem = Some(error.to_string());
                 Kept::NotSaved
@@ -330,7 +343,8 @@ impl Engine {
     fn report(&self) {
         let parts = self.publisher.live();
         let held_back = |id: &FeedId| {
-            let part = parts.as_ref().and_then(|generation| generation.parts.iter().find(|part| part.id == *id));
+            let part =
+                parts.as_ref().and_then(|generation| generation.parts.iter().find(|part| part.id == *id));
             part.map(|part| part.held_back).unwrap_or_default()
         };
         let mut warnings: Vec<String> = self.config.warnings.iter().map(ToString::to_string).collect();

@@ -122,6 +122,8 @@ fn interface(status: &InterfaceStatus) -> InterfaceState {
     InterfaceState { name: status.name.clone(), mode, note }
 }
 
-fn counter((reason, count): (blackthorn_common::verdict::Reason, blackthorn_common::abi::Count)) -> FilterCounter {
+fn counter(
+    (reason, count): (blackthorn_common::verdict::Reason, blackthorn_common::abi::Count),
+) -> FilterCounter {
     FilterCounter { reason: reason.name().to_owned(), packets: count.packets, bytes: count.bytes }
 }

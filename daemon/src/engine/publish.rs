@@ -41,10 +41,13 @@ pub(super) enum PublishError {
 impl Publisher {
     /// Goes on from the serial in the store.
     pub(super) fn new(live: Live, store: &Store) -> Self {
-        let (serial, digest) = store.published().unwrap_or_else(|error| {
-            tracing::error!("the last serial is unknown: {error}; counting from the clock");
-            None
-        }).unwrap_or_default();
+        let (serial, digest) = store
+            .published()
+            .unwrap_or_else(|error| {
+                tracing::error!("the last serial is unknown: {error}; counting from the clock");
+                None
+            })
+            .unwrap_or_default();
         Self { live, serial, digest, host: HostAddresses::default(), took_ms: 0 }
     }
 
@@ -61,7 +64,8 @@ impl Publisher {
         self.host = host_addresses();
         let mut protections = built_in_protections();
         protections.extend(self.host.reserved.iter().cloned());
-        let flat = |slot: &Slot| (slot.feed.id.clone(), slot.loaded.as_ref().map(|loaded| Arc::clone(&loaded.flat)));
+        let flat =
+            |slot: &Slot| (slot.feed.id.clone(), slot.loaded.as_ref().map(|loaded| Arc::clone(&loaded.flat)));
         let plan = Plan {
             feeds: slots.iter().map(flat).collect(),
             exclusions: exclusions.clone(),

@@ -73,7 +73,14 @@ fn sha256(bytes: &[u8]) -> String {
 impl Slot {
     /// A feed nothing is known of yet.
     pub(super) fn new(feed: Feed) -> Self {
-        Self { feed, loaded: None, state: FeedState::Waiting, checked_at: None, last_error: None, rejects: Arc::new([]) }
+        Self {
+            feed,
+            loaded: None,
+            state: FeedState::Waiting,
+            checked_at: None,
+            last_error: None,
+            rejects: Arc::new([]),
+        }
     }
 
     /// Takes the copy from the store, if it still passes under today's rules.

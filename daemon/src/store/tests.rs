@@ -163,19 +163,15 @@ fn only_silent_and_unwanted_feeds_are_forgotten() {
 }
 
 #[test]
-fn serials_only_rise() {
+fn the_published_generation_is_remembered() {
     let dir = tempfile::tempdir().unwrap();
-    let mut store = open(dir.path());
-    assert_eq!(store.serial().unwrap(), 0);
-    assert_eq!(store.next_serial(0).unwrap(), 1);
-    assert_eq!(store.next_serial(100).unwrap(), 100);
-    assert_eq!(store.next_serial(50).unwrap(), 101);
+    let mut store = Store::open(dir.path()).unwrap().store;
+    assert_eq!(store.published().unwrap(), None);
+    store.record_published(7, "ab").unwrap();
+    store.record_published(u32::MAX, "cd").unwrap();
     drop(store);
-    let mut store = open(dir.path());
-    assert_eq!(store.serial().unwrap(), 101);
-    assert_eq!(store.next_serial(u32::MAX).unwrap(), u32::MAX);
-    assert!(matches!(store.next_serial(0), Err(StoreError::SerialsExhausted)));
-    assert_eq!(store.serial().unwrap(), u32::MAX);
+    let store = Store::open(dir.path()).unwrap().store;
+    assert_eq!(store.published().unwrap(), Some((u32::MAX, "cd".to_owned())));
 }
 
 #[test]
@@ -348,7 +344,7 @@ fn readers_work_beside_the_daemon_and_without_it() {
     assert_eq!(reader.last_good(&feed("mine")).unwrap(), Some(copy(b"192.0.2.1\n", 10)));
     daemon.accept(&feed("mine"), &copy(&large(), 20)).unwrap();
     assert_eq!(reader.last_good(&feed("mine")).unwrap(), Some(copy(&large(), 20)), "sees what is new");
-    assert!(matches!(reader.next_serial(0), Err(StoreError::NotWritable { .. })));
+    assert!(matches!(reader.record_published(1, ""), Err(StoreError::NotWritable { .. })));
     assert_eq!(names(&state), before);
     let killed = as_after_a_kill(&state);
     drop((reader, daemon));
