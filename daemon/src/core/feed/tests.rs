@@ -64,6 +64,7 @@ fn f03_bad_ranges_are_rejected() {
     assert_eq!(refusal("192.0.2.9-2001:db8::"), MixedRange);
     assert_eq!(refusal("192.0.2.0/25-192.0.2.128/25"), PrefixLength);
     assert_eq!(refusal("192.0.2.1-192.0.2.300"), OctetRange);
+    assert_eq!(refusal("192.0.2.1-192.0.2.128/25"), NotAnAddress);
     assert_eq!(refusal("192.0.2.1-"), Empty);
 }
 
