@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod build_ebpf;
+mod kernel_object;
 mod lint;
 mod test;
 mod verify_ebpf;
