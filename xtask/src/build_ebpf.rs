@@ -48,20 +48,23 @@ pub(crate) fn build(root: &Path) -> Result<(Vec<u8>, Manifest)> {
     let toolchain = Toolchain::find(root)?;
     let linker = Linker::find_or_install(root, &toolchain)?;
     let program = root.join("ebpf/program");
-    let hidden =
-        [(root.to_owned(), "/blackthorn"), (cargo_home()?, "/cargo"), (toolchain.sysroot.clone(), "/rust")];
-    let remap = hidden.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
-    let flags: Vec<String> = FLAGS.into_iter().map(str::to_owned).chain(remap).collect();
+    let flags: Vec<String> =
+        FLAGS.map(str::to_owned).into_iter().chain(hide_paths(root, &toolchain)?).collect();
+    // Cargo does not build again when only the hidden paths change, so nothing of an earlier build may be left.
+    let target = program.join("target");
+    if target.exists() {
+        fs::remove_dir_all(&target).with_context(|| format!("removing {}", target.display()))?;
+    }
     let mut cargo = toolchain.command("cargo");
     cargo
         .current_dir(&program)
         .args(["build", "--release", "--locked", "--target", TARGET, "-Zbuild-std=core", "--target-dir"])
-        .arg(program.join("target"))
+        .arg(&target)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .env("PATH", &linker.path);
     succeed(&mut cargo)?;
 
-    let linked = program.join("target").join(TARGET).join("release/blackthorn");
+    let linked = target.join(TARGET).join("release/blackthorn");
     let stripped = linked.with_extension("stripped");
     succeed(toolchain.objcopy()?.arg("--strip-debug").args([&linked, &stripped]))?;
     let object = fs::read(&stripped).with_context(|| format!("reading {}", stripped.display()))?;
