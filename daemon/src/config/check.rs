@@ -212,23 +212,22 @@ impl Check<'_, '_> {
     }
 
     fn zones(&mut self, raw: Vec<Spanned<raw::Zone>>) -> Vec<ZoneSpec> {
-        let places: Vec<Place> = raw.iter().map(Spanned::span).collect();
+        let name = |zone: &Spanned<raw::Zone>| names::zone_name(zone.get_ref().name.as_ref()?.get_ref()).ok();
+        let names: HashSet<String> = raw.iter().filter_map(name).collect();
         let mut seen = HashSet::new();
-        let zones: Vec<ZoneSpec> =
-            raw.into_iter().filter_map(|zone| self.zone(zone.into_inner(), &mut seen)).collect();
-        let names: HashSet<&str> = zones.iter().map(|zone| zone.name.as_str()).collect();
-        for (zone, at) in zones.iter().zip(places) {
-            if let Err(hint) = names::nesting(&zone.name, &names) {
-                self.report.error(at, "bad name in [[zone]]".into(), quoted(&zone.name), &hint);
-            }
-        }
-        zones
+        raw.into_iter().filter_map(|zone| self.zone(zone.into_inner(), &names, &mut seen)).collect()
     }
 
-    /// `seen` holds the names of the zones before.
-    fn zone(&mut self, raw: raw::Zone, seen: &mut HashSet<String>) -> Option<ZoneSpec> {
+    /// `names` holds the names of all zones, `seen` those of the zones before.
+    fn zone(
+        &mut self,
+        raw: raw::Zone,
+        names: &HashSet<String>,
+        seen: &mut HashSet<String>,
+    ) -> Option<ZoneSpec> {
         let name = self.parse(raw.name.as_ref(), "name in [[zone]]", |text| {
             let name = names::zone_name(text)?;
+            names::nesting(&name, names)?;
             if seen.insert(name.clone()) { Ok(name) } else { Err("another zone has this name".to_owned()) }
         });
         // With a bad name the rest is checked all the same, as for a zone with a short name.

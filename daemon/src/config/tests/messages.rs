@@ -169,7 +169,7 @@ fn every_wrong_value_says_what_would_be_right() {
         ),
         (
             zone(&ZONE.replace("bl.example", "7.bl.example")),
-            "8: bad name in [[zone]]: \"7.bl.example\"; zone `7.bl.example` hides addresses of `bl.example`: the label in front of `bl.example` must have two or more characters, not all of them digits",
+            "9: bad name in [[zone]]: \"7.bl.example\"; zone `7.bl.example` hides addresses of `bl.example`: the label in front of `bl.example` must have two or more characters, not all of them digits",
         ),
         (
             format!("{FEED}{}", ZONE.replace("bl.example", "a\\u001b[31m")),
