@@ -2,11 +2,16 @@
 //! alone lets clippy look at the program.
 
 use crate::{
-    command::{self, output, program, root},
+    command::{self, output, program, root, succeeds},
     setup::is_installed,
 };
 use anyhow::{Context, Result};
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// bpf-linker works with the LLVM of exactly one toolchain: its own version and the LLVM feature go together.
 const BPF_LINKER: &str = "0.13.0";
@@ -41,8 +46,8 @@ pub(crate) fn clippy() -> Result<()> {
 
 fn install_bpf_linker(toolchain: &str) -> Result<()> {
     let tools = root().join("tools");
-    let linker = tools.join("bin/bpf-linker");
-    if linker.is_file() {
+    // One that was built for another toolchain does not find its LLVM any more and fails to start.
+    if succeeds(&mut program(&tools.join("bin/bpf-linker").to_string_lossy(), &["--version"])) {
         return Ok(());
     }
     eprintln!(
@@ -52,7 +57,8 @@ fn install_bpf_linker(toolchain: &str) -> Result<()> {
         PathBuf::from(output(&mut rustc_of(toolchain, &["--print", "sysroot"]))?.trim_end()).join("lib");
     let llvm = tools.join("llvm");
     link_llvm(&lib, &llvm.join("lib"))?;
-    let args = ["install", "bpf-linker", "--version", BPF_LINKER, "--locked", "--no-default-features"];
+    let args =
+        ["install", "bpf-linker", "--version", BPF_LINKER, "--locked", "--force", "--no-default-features"];
     let mut command =
         cargo_of(toolchain, &[&args[..], &["--features", BPF_LINKER_LLVM, "--root", "tools"]].concat());
     // It finds LLVM at build time by prefix, at run time by the path written into it.
@@ -61,7 +67,7 @@ fn install_bpf_linker(toolchain: &str) -> Result<()> {
 }
 
 /// Makes `libLLVM.so` in `to` point at the one library of that name the toolchain has in `from`.
-fn link_llvm(from: &std::path::Path, to: &std::path::Path) -> Result<()> {
+fn link_llvm(from: &Path, to: &Path) -> Result<()> {
     let entries = fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))?;
     let library = entries
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
@@ -72,7 +78,7 @@ fn link_llvm(from: &std::path::Path, to: &std::path::Path) -> Result<()> {
     if fs::symlink_metadata(&link).is_ok() {
         fs::remove_file(&link).with_context(|| format!("cannot remove {}", link.display()))?;
     }
-    std::os::unix::fs::symlink(&library, &link).with_context(|| format!("cannot create {}", link.display()))
+    symlink(&library, &link).with_context(|| format!("cannot create {}", link.display()))
 }
 
 /// Channel named in the toolchain file, for example `nightly-2026-05-20`.
