@@ -42,12 +42,6 @@ impl Manifest {
     }
 }
 
-/// The root of the repository: the folder above the one cargo runs us from.
-pub(crate) fn root() -> Result<PathBuf> {
-    let xtask = std::env::var_os("CARGO_MANIFEST_DIR").context("run it as `cargo xtask`")?;
-    Ok(Path::new(&xtask).parent().context("xtask lies in no repository")?.to_owned())
-}
-
 /// SHA-256 in hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
@@ -58,14 +52,13 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     })
 }
 
-/// Every file that goes into the object, with its hash: program and shared crate, manifests, lock file and toolchain,
-/// but not the tests of the shared crate.
+/// Every file that goes into the object, with its hash: program and shared crate, manifests and lock file, but not
+/// the tests of the shared crate.
 pub(crate) fn sources(root: &Path) -> Result<BTreeMap<String, String>> {
     let mut files = vec![
         root.join("ebpf/common/Cargo.toml"),
         root.join("ebpf/program/Cargo.toml"),
         root.join("ebpf/program/Cargo.lock"),
-        root.join("ebpf/program/rust-toolchain.toml"),
     ];
     rust_files(&root.join("ebpf/common/src"), &mut files)?;
     rust_files(&root.join("ebpf/program/src"), &mut files)?;

@@ -1,7 +1,8 @@
 //! Fails when the committed kernel object is not what its sources give. Needs no nightly unless asked to rebuild.
 
 use crate::build_ebpf;
-use crate::kernel_object::{MANIFEST, Manifest, OBJECT, root, sha256, sources};
+use crate::command::root;
+use crate::kernel_object::{MANIFEST, Manifest, OBJECT, sha256, sources};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,10 +15,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let root = root()?;
-    let manifest = Manifest::read(&root)?;
+    let root = root();
+    let manifest = Manifest::read(root)?;
     let object = fs::read(root.join(OBJECT)).with_context(|| format!("reading {OBJECT}"))?;
-    let mut differences = differing_files(&manifest.sources, &sources(&root)?);
+    let mut differences = differing_files(&manifest.sources, &sources(root)?);
     if sha256(&object) != manifest.object {
         differences.push(format!("{OBJECT} is not the object of the manifest"));
     }
@@ -26,7 +27,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     println!("{OBJECT} matches {} source files", manifest.sources.len());
     if args.rebuild {
-        let (rebuilt, now) = build_ebpf::build(&root)?;
+        let (rebuilt, now) = build_ebpf::build(root)?;
         ensure!(
             (&now.toolchain, &now.linker) == (&manifest.toolchain, &manifest.linker),
             "the object was built with {} and {}, here are {} and {}",
