@@ -1,8 +1,10 @@
 //! Feed formats: bytes of a fetched body to entries, one format per file.
 //!
 //! Formats are chosen by explicit name, never guessed. Every line becomes an entry, a comment or a reject that knows
-//! its line number and reason; nothing is dropped silently. In flow order: `decode` turns the body into text, a
-//! format splits it with `lines` and reads each word with `token`, `builder` settles and counts the result.
+//! its line number and reason; nothing is dropped silently.
+//!
+//! In flow order: `decode` turns the body into text, a format splits it with `lines`, `token` reads a word as a
+//! network, `space` decides which of its addresses a feed may list, `builder` counts what became of the line.
 //!
 //! Bounds: the decoded text is at most [`Rules::max_bytes`], work is linear in it, and the entries take at most about
 //! 24 bytes of memory per byte of text (an IPv6 entry of 48 bytes, doubling growth, from lines of four bytes).
@@ -34,7 +36,7 @@ pub use reject::{Reject, RejectReason};
 pub enum Column {
     /// By its name in the header line, upper or lower case.
     Name(String),
-    /// By number from 1; the file has no header.
+    /// By number from 1, 0 counting as 1; the file has no header.
     Number(u16),
 }
 
