@@ -5,7 +5,8 @@
 
 use crate::collector::{FetchError, Fetcher};
 use crate::config::{Config, ConfigErrors};
-use crate::control::{self, Control, ControlError, Process, Reload};
+use crate::control::report::{Process, Reload};
+use crate::control::{self, Control, ControlError};
 use crate::dns::{BindError, DnsServer};
 use crate::engine::{Command, Engine, ExcludeError};
 use crate::live::Live;
