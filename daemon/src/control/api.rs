@@ -3,8 +3,9 @@
 use super::Control;
 use super::report::{Failure, Feeds, Lookup, Origin, Rejects, Status};
 use crate::core::entry::FeedId;
-use crate::core::explain::explain;
+use crate::core::explain::{Explanation, explain};
 use crate::engine::Command;
+use crate::engine::written::fill_lines;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode, Uri};
@@ -12,14 +13,18 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 /// Most addresses in one lookup.
 pub(super) const MAX_ADDRESSES: usize = 100;
 /// Longest wait for the engine, which may be compiling a generation.
 const ENGINE_TIME: Duration = Duration::from_secs(10);
+/// Longest wait for the entries as written; the rest of a lookup is there at once.
+const LINES_TIME: Duration = Duration::from_secs(30);
 
 /// An answer that is no success.
 #[derive(Debug)]
@@ -43,6 +48,14 @@ impl From<PathRejection> for ApiError {
     }
 }
 
+/// What the handlers share.
+#[derive(Clone, Debug)]
+struct Api {
+    control: Control,
+    /// Held while stored copies are read, which takes memory and a processor.
+    reading: Arc<Semaphore>,
+}
+
 /// All requests.
 pub(super) fn router(control: Control) -> Router {
     Router::new()
@@ -52,7 +65,7 @@ pub(super) fn router(control: Control) -> Router {
         .route("/v1/lookup", get(lookup))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(control)
+        .with_state(Api { control, reading: Arc::new(Semaphore::new(1)) })
 }
 
 async fn unknown(uri: Uri) -> ApiError {
@@ -64,7 +77,7 @@ async fn wrong_method(method: Method) -> ApiError {
     ApiError(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not supported here; use GET"))
 }
 
-async fn status(State(control): State<Control>) -> Json<Status> {
+async fn status(State(Api { control, .. }): State<Api>) -> Json<Status> {
     Json(Status {
         process: control.process.borrow().clone(),
         engine: (**control.engine.borrow()).clone(),
@@ -72,13 +85,13 @@ async fn status(State(control): State<Control>) -> Json<Status> {
     })
 }
 
-async fn feeds(State(control): State<Control>) -> Json<Feeds> {
+async fn feeds(State(Api { control, .. }): State<Api>) -> Json<Feeds> {
     let feeds = control.engine.borrow().feeds.clone();
     Json(Feeds { origin: Origin::Daemon, notes: Vec::new(), feeds })
 }
 
 async fn rejects(
-    State(control): State<Control>,
+    State(Api { control, .. }): State<Api>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Rejects>, ApiError> {
     let Path(id) = id?;
@@ -101,17 +114,44 @@ async fn rejects(
 }
 
 async fn lookup(
-    State(control): State<Control>,
+    State(api): State<Api>,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Json<Lookup>, ApiError> {
     let Query(query) = query?;
     let addresses = addresses(&query).map_err(|error| ApiError(StatusCode::BAD_REQUEST, error))?;
-    let Some(generation) = control.live.get() else {
+    let Some(generation) = api.control.live.get() else {
         return Err(ApiError(StatusCode::SERVICE_UNAVAILABLE, "no generation is published yet".to_owned()));
     };
     let addresses = addresses.into_iter().map(|address| explain(&generation, address)).collect();
-    let filter = control.engine.borrow().filter.action.clone();
-    Ok(Json(Lookup { origin: Origin::Daemon, notes: Vec::new(), filter, addresses }))
+    let (addresses, notes) = with_lines(&api, addresses).await;
+    let filter = api.control.engine.borrow().filter.action.clone();
+    Ok(Json(Lookup { origin: Origin::Daemon, notes, filter, addresses }))
+}
+
+/// The explanations with the entries as written, or else as they are, with a note that says why.
+async fn with_lines(api: &Api, explanations: Vec<Explanation>) -> (Vec<Explanation>, Vec<String>) {
+    let config = Arc::clone(&api.control.config.borrow());
+    let mut filled = explanations.clone();
+    let fill = async {
+        // Never closed.
+        let permit = Arc::clone(&api.reading).acquire_owned().await.ok()?;
+        let reading = spawn_blocking(move || {
+            let notes = fill_lines(&config, &mut filled);
+            // The thread cannot be stopped: even if nobody waits any more, the next one does not start before its end.
+            drop(permit);
+            (filled, notes)
+        });
+        reading.await.ok()
+    };
+    match timeout(LINES_TIME, fill).await {
+        Ok(Some(filled)) => filled,
+        Ok(None) => (explanations, vec!["entries as written are not shown: reading them failed".to_owned()]),
+        Err(_) => {
+            let note =
+                format!("entries as written are not shown: reading takes over {} s", LINES_TIME.as_secs());
+            (explanations, vec![note])
+        }
+    }
 }
 
 fn addresses(query: &[(String, String)]) -> Result<Vec<IpAddr>, String> {
