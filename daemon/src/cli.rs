@@ -37,11 +37,11 @@ pub enum Command {
     /// Run the daemon in the foreground. HUP reloads, TERM and INT stop, USR1 logs statistics.
     Run(ConfigArg),
     /// Check a configuration and the files it names, without touching anything.
-    Check(Shown),
+    Check(Check),
     /// Explain addresses: which feeds list them, what each zone answers, what the filter does.
     Lookup(Lookup),
     /// Show the running daemon: generation, zones, filter, counters, warnings.
-    Status(Shown),
+    Status(Status),
     /// Show feeds: state, age, counts, last error; with an id and --rejects the lines that were refused.
     Feeds(Feeds),
     /// Describe the feed formats.
@@ -56,6 +56,17 @@ pub struct ConfigArg {
     pub config: PathBuf,
 }
 
+/// Which daemon.
+#[derive(Debug, Args)]
+pub struct DaemonArg {
+    /// Which configuration: it names the control socket.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Control socket of the daemon; then the configuration is not read.
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
 /// JSON or text.
 #[derive(Debug, Args)]
 pub struct JsonArg {
@@ -64,15 +75,26 @@ pub struct JsonArg {
     pub json: bool,
 }
 
-/// Configuration and output form.
+/// `blackthorn check`.
 #[derive(Debug, Args)]
-pub struct Shown {
+pub struct Check {
     /// Which configuration.
     #[command(flatten)]
     pub config: ConfigArg,
     /// Output form.
     #[command(flatten)]
-    pub json: JsonArg,
+    pub form: JsonArg,
+}
+
+/// `blackthorn status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: DaemonArg,
+    /// Output form.
+    #[command(flatten)]
+    pub form: JsonArg,
 }
 
 /// `blackthorn lookup`.
@@ -84,9 +106,12 @@ pub struct Lookup {
     /// Ask the stored copies on disk even if a daemon is running.
     #[arg(long)]
     pub from_disk: bool,
-    /// Configuration and output form.
+    /// Which daemon.
     #[command(flatten)]
-    pub shown: Shown,
+    pub daemon: DaemonArg,
+    /// Output form.
+    #[command(flatten)]
+    pub form: JsonArg,
 }
 
 /// `blackthorn feeds`.
@@ -98,9 +123,12 @@ pub struct Feeds {
     /// List the refused lines of the feed's last body, with line number and reason.
     #[arg(long, requires = "feed")]
     pub rejects: bool,
-    /// Configuration and output form.
+    /// Which daemon.
     #[command(flatten)]
-    pub shown: Shown,
+    pub daemon: DaemonArg,
+    /// Output form.
+    #[command(flatten)]
+    pub form: JsonArg,
 }
 
 #[cfg(test)]
