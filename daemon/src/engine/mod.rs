@@ -48,8 +48,10 @@ pub enum Command {
     Reload {
         /// The checked configuration.
         config: Arc<Config>,
-        /// Told when done, or why nothing changed.
-        done: oneshot::Sender<Result<(), ExcludeError>>,
+        /// Its [`exclusions`], read by the one who asks: nothing is left here that could refuse.
+        exclusions: Reservations,
+        /// Told when done.
+        done: oneshot::Sender<()>,
     },
     /// Rejected lines of a feed's last body; `None` for a feed nobody configured.
     Rejects {
@@ -144,14 +146,12 @@ impl Engine {
             tokio::select! {
                 command = commands.recv() => match command {
                     None => break,
-                    Some(Command::Reload { config, done }) => {
-                        let outcome = self.reload(config).await;
-                        if outcome.is_ok() {
-                            runner.stop().await;
-                            (runner, deliveries) = self.start_runner(true);
-                        }
+                    Some(Command::Reload { config, exclusions, done }) => {
+                        self.reload(config, exclusions).await;
+                        runner.stop().await;
+                        (runner, deliveries) = self.start_runner(true);
                         // The one who asked may have gone.
-                        let _ = done.send(outcome);
+                        let _ = done.send(());
                     }
                     Some(Command::Rejects { feed, answer }) => {
                         let slot = self.slots.iter().find(|slot| slot.feed.id == feed);
@@ -187,8 +187,8 @@ impl Engine {
         self.report();
     }
 
-    async fn reload(&mut self, config: Arc<Config>) -> Result<(), ExcludeError> {
-        self.exclusions = exclusions(&config)?;
+    async fn reload(&mut self, config: Arc<Config>, exclusions: Reservations) {
+        self.exclusions = exclusions;
         let mut old: HashMap<FeedId, Slot> =
             std::mem::take(&mut self.slots).into_iter().map(|slot| (slot.feed.id.clone(), slot)).collect();
         for feed in &config.feeds {
@@ -209,7 +209,6 @@ impl Engine {
         self.config = config;
         self.read_local_feeds().await;
         self.publish();
-        Ok(())
     }
 
     /// One job per feed. Files have just been read; addresses are asked at once after a reload or without a copy.
