@@ -323,17 +323,18 @@ impl Engine {
     }
 
     fn publish(&mut self) {
-        let published = self.publisher.publish(&self.config, &self.slots, &self.exclusions, &mut self.filter);
-        match published {
-            Ok(serial) => {
-                self.dirty = false;
-                let digest = self.publisher.digest().to_owned();
-                self.save(|store| store.record_published(serial, &digest));
+        let published = match self.publisher.build(&self.config, &self.slots, &self.exclusions) {
+            Ok(next) => {
+                // Before anybody can see it, so that a crash cannot give its serial to something else.
+                let (serial, digest) = next.mark();
+                self.save(|store| store.record_published(serial, digest));
+                self.publisher.publish(next, &mut self.filter).map_err(|error| error.to_string())
             }
-            Err(error) => {
-                self.dirty = true;
-                tracing::error!("no new generation: {error}; the previous one stays in force");
-            }
+            Err(error) => Err(error.to_string()),
+        };
+        self.dirty = published.is_err();
+        if let Err(error) = published {
+            tracing::error!("no new generation: {error}; the previous one stays in force");
         }
         self.report();
     }
