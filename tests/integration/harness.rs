@@ -136,6 +136,12 @@ impl Daemon {
         end.message().to_owned()
     }
 
+    /// Waits until data of a feed that came after `mark` is in force.
+    pub(crate) fn wait_loaded(&self, mark: Mark, feed: &str) {
+        let loaded = self.log.wait_feed(mark, feed, "feed loaded");
+        self.log.wait_from(loaded.after, "generation published");
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, number: i32) {
         let pid = self.child.id().try_into().unwrap();
@@ -181,6 +187,11 @@ impl Drop for Daemon {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark(usize);
 
+impl Mark {
+    /// The begin of the log.
+    pub(crate) const START: Self = Self(0);
+}
+
 /// The log of a daemon, as far as it has been written.
 #[derive(Clone)]
 pub(crate) struct Log(Arc<(Mutex<Lines>, Condvar)>);
@@ -196,18 +207,25 @@ struct Lines {
 pub(crate) struct Event {
     pub(crate) raw: String,
     json: Value,
+    /// Right behind this line.
+    pub(crate) after: Mark,
 }
 
 impl Event {
-    fn new(raw: String) -> Self {
+    fn new(raw: String, after: Mark) -> Self {
         // The last words of a daemon that does not start are plain text.
         let json = serde_json::from_str(&raw).unwrap_or_default();
-        Self { raw, json }
+        Self { raw, json, after }
     }
 
     /// What it says.
     pub(crate) fn message(&self) -> &str {
         self.json["message"].as_str().unwrap_or(&self.raw)
+    }
+
+    /// Its severity, in capitals.
+    pub(crate) fn level(&self) -> &str {
+        self.field("level")
     }
 
     /// A text field, empty if there is none.
@@ -222,7 +240,10 @@ impl Log {
         let writer = log.clone();
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                writer.change(|lines| lines.events.push(Event::new(line)));
+                writer.change(|lines| {
+                    let after = Mark(lines.events.len() + 1);
+                    lines.events.push(Event::new(line, after));
+                });
             }
             writer.change(|lines| lines.ended = true);
         });
@@ -242,7 +263,7 @@ impl Log {
 
     /// Waits for a message that has this in it, and returns the first.
     pub(crate) fn wait(&self, text: &str) -> Event {
-        self.wait_from(Mark(0), text)
+        self.wait_from(Mark::START, text)
     }
 
     /// The same, after a mark. `"reload"` does not find `reloading`: what is waited for is the end of something.
