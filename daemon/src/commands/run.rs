@@ -8,7 +8,7 @@ use crate::config::{Config, ConfigErrors};
 use crate::control::report::{Process, Reload};
 use crate::control::{self, Control, ControlError};
 use crate::dns::{BindError, DnsServer};
-use crate::engine::{Command, Engine, ExcludeError, unix_now};
+use crate::engine::{self, Command, Engine, ExcludeError, unix_now};
 use crate::live::Live;
 use crate::notify::{Notifier, NotifyError};
 use crate::signals::{Signal, Signals};
@@ -213,24 +213,17 @@ impl Daemon {
         new.state_dir.clone_from(&self.config.state_dir);
         new.control.clone_from(&self.config.control);
         let new = Arc::new(new);
+        let exclusions = engine::exclusions(&new)?;
         if new.dns != self.config.dns {
             self.dns.set_listen(&new.dns.listen).await?;
         }
-        let outcome = self.tell_engine(Arc::clone(&new)).await;
-        if outcome.is_err() && new.dns != self.config.dns {
-            self.dns.set_listen(&self.config.dns.listen).await?;
-        }
-        outcome?;
+        let (done, outcome) = oneshot::channel();
+        let reload = Command::Reload { config: Arc::clone(&new), exclusions, done };
+        self.commands.send(reload).await.map_err(|_| ReloadError::EngineStopped)?;
+        outcome.await.map_err(|_| ReloadError::EngineStopped)?;
         self.control.configure(Arc::clone(&new));
         self.config = new;
         Ok(())
-    }
-
-    async fn tell_engine(&self, config: Arc<Config>) -> Result<(), ReloadError> {
-        let (done, outcome) = oneshot::channel();
-        let sent = self.commands.send(Command::Reload { config, done }).await;
-        sent.map_err(|_| ReloadError::EngineStopped)?;
-        Ok(outcome.await.map_err(|_| ReloadError::EngineStopped)??)
     }
 
     fn log_stats(&self) {

@@ -52,8 +52,10 @@ pub enum Command {
     Reload {
         /// The checked configuration.
         config: Arc<Config>,
-        /// Told when done, or why nothing changed.
-        done: oneshot::Sender<Result<(), ExcludeError>>,
+        /// Its [`exclusions`], read by the one who asks: nothing is left here that could refuse.
+        exclusions: Reservations,
+        /// Told when done.
+        done: oneshot::Sender<()>,
     },
     /// Rejected lines of a feed's last body; `None` for a feed nobody configured.
     Rejects {
@@ -146,14 +148,12 @@ impl Engine {
             tokio::select! {
                 command = commands.recv() => match command {
                     None => break,
-                    Some(Command::Reload { config, done }) => {
-                        let outcome = self.reload(config).await;
-                        if outcome.is_ok() {
-                            runner.stop().await;
-                            (runner, deliveries) = self.start_runner(true);
-                        }
+                    Some(Command::Reload { config, exclusions, done }) => {
+                        self.reload(config, exclusions).await;
+                        runner.stop().await;
+                        (runner, deliveries) = self.start_runner(true);
                         // The one who asked may have gone.
-                        let _ = done.send(outcome);
+                        let _ = done.send(());
                     }
                     Some(Command::Rejects { feed, answer }) => {
                         let slot = self.slots.iter().find(|slot| slot.feed.id == feed);
@@ -189,8 +189,8 @@ impl Engine {
         self.report();
     }
 
-    async fn reload(&mut self, config: Arc<Config>) -> Result<(), ExcludeError> {
-        self.exclusions = exclusions(&config)?;
+    async fn reload(&mut self, config: Arc<Config>, exclusions: Reservations) {
+        self.exclusions = exclusions;
         let mut old: HashMap<FeedId, Slot> =
             std::mem::take(&mut self.slots).into_iter().map(|slot| (slot.feed.id.clone(), slot)).collect();
         for feed in &config.feeds {
@@ -211,7 +211,6 @@ impl Engine {
         self.config = config;
         self.read_local_feeds().await;
         self.publish();
-        Ok(())
     }
 
     /// One job per feed. Files have just been read; addresses are asked at once after a reload or without a copy.
@@ -326,17 +325,18 @@ impl Engine {
     }
 
     fn publish(&mut self) {
-        let published = self.publisher.publish(&self.config, &self.slots, &self.exclusions, &mut self.filter);
-        match published {
-            Ok(serial) => {
-                self.dirty = false;
-                let digest = self.publisher.digest().to_owned();
-                self.save(|store| store.record_published(serial, &digest));
+        let published = match self.publisher.build(&self.config, &self.slots, &self.exclusions) {
+            Ok(next) => {
+                // Before anybody can see it, so that a crash cannot give its serial to something else.
+                let (serial, digest) = next.mark();
+                self.save(|store| store.record_published(serial, digest));
+                self.publisher.publish(next, &mut self.filter).map_err(|error| error.to_string())
             }
-            Err(error) => {
-                self.dirty = true;
-                tracing::error!("no new generation: {error}; the previous one stays in force");
-            }
+            Err(error) => Err(error.to_string()),
+        };
+        self.dirty = published.is_err();
+        if let Err(error) = published {
+            tracing::error!("no new generation: {error}; the previous one stays in force");
         }
         self.report();
     }
