@@ -1,12 +1,12 @@
 //! `blackthorn feeds`: how every feed fares; one feed in detail; the lines of it that were refused.
 
 use super::text::{ago, columns, counted, magnitude, number, section};
-use super::{Verdict, ask, no_daemon, output};
+use super::{Verdict, ask, notes, output};
 use crate::cli;
 use crate::config::Config;
 use crate::control::report::{Feeds, Origin, Rejects};
 use crate::core::entry::FeedId;
-use crate::core::feed::{Counts, MAX_REJECTS};
+use crate::core::feed::{Counts, MAX_REJECTS, Reject};
 use crate::engine::disk::Disk;
 use crate::engine::status::{FeedState, FeedStatus};
 use crate::engine::unix_now;
@@ -69,7 +69,7 @@ fn overview(report: &Feeds, now: u64) -> String {
     let heads = ["FEED", "STATE", "DATA FROM", "ENTRIES", "REJECTED", "LAST PROBLEM"].map(str::to_owned);
     let rows: Vec<_> = [heads].into_iter().chain(report.feeds.iter().map(|feed| row(feed, now))).collect();
     let lines: String = columns(&rows, &[3, 4]).iter().map(|line| format!("{line}\n")).collect();
-    no_daemon(report.origin, &report.notes) + &lines
+    notes(report.origin, &report.notes) + &lines
 }
 
 fn row(feed: &FeedStatus, now: u64) -> [String; 6] {
@@ -103,7 +103,7 @@ fn entries(feed: &FeedStatus) -> u64 {
 /// Everything about each feed.
 fn details(report: &Feeds, now: u64) -> String {
     let feeds: Vec<String> = report.feeds.iter().map(|feed| detail(feed, now)).collect();
-    no_daemon(report.origin, &report.notes) + &feeds.join("\n")
+    notes(report.origin, &report.notes) + &feeds.join("\n")
 }
 
 fn detail(feed: &FeedStatus, now: u64) -> String {
@@ -184,18 +184,17 @@ fn rejected(counts: &Counts) -> Vec<String> {
 fn rejects_text(report: &Rejects) -> String {
     let count = report.rejects.len() as u64;
     let most = if report.rejects.len() < MAX_REJECTS { "" } else { "the first " };
-    let mut text = no_daemon(report.origin, &[]);
+    let mut text = notes(report.origin, &[]);
     text += &format!(
         "feed {}: {most}{} of its last body\n",
         report.feed,
         counted(count, "rejected line", "rejected lines")
     );
-    let row = |reject: &crate::core::feed::Reject| {
-        [number(reject.line.into()), reject.text.clone(), reject.reason.to_string()]
-    };
-    let rows: Vec<[String; 3]> = report.rejects.iter().map(row).collect();
-    for line in columns(&rows, &[0]) {
-        text += &format!("  {line}\n");
+    let heads = ["LINE", "TEXT", "REASON"].map(str::to_owned);
+    let row = |reject: &Reject| [reject.line.to_string(), reject.text.clone(), reject.reason.to_string()];
+    let rows: Vec<[String; 3]> = [heads].into_iter().chain(report.rejects.iter().map(row)).collect();
+    if !report.rejects.is_empty() {
+        text.extend(columns(&rows, &[0]).iter().map(|line| format!("{line}\n")));
     }
     text
 }

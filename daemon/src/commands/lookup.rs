@@ -1,11 +1,11 @@
 //! `blackthorn lookup`: who lists an address, what the zones answer, what the packet filter does, and why.
 
 use super::text::{columns, number, section};
-use super::{Verdict, ask, no_daemon, output};
+use super::{Verdict, ask, notes, output};
 use crate::cli;
 use crate::config::{self, Config};
 use crate::control::report::{Lookup, Origin};
-use crate::core::explain::{Explanation, FilterVerdict, NamedBy, Reservation, ZoneVerdict, explain};
+use crate::core::explain::{Explanation, NamedBy, Reservation, ZoneVerdict, explain};
 use crate::engine::disk::{Disk, DiskError};
 use crate::engine::written::fill_lines;
 use std::error::Error;
@@ -30,8 +30,7 @@ fn on_disk(config: &Config, addresses: &[IpAddr]) -> Result<Lookup, DiskError> {
     let disk = Disk::load(config);
     let generation = disk.generation()?;
     let mut addresses: Vec<Explanation> = addresses.iter().map(|&a| explain(&generation, a)).collect();
-    let mut notes = disk.notes().to_vec();
-    notes.extend(fill_lines(config, &mut addresses));
+    let notes = [disk.notes(), &fill_lines(config, &mut addresses)].concat();
     Ok(Lookup { origin: Origin::Disk, notes, filter: action(&config.filter).to_owned(), addresses })
 }
 
@@ -46,7 +45,7 @@ fn action(filter: &config::Filter) -> &'static str {
 
 fn text(report: &Lookup) -> String {
     let explained: Vec<String> = report.addresses.iter().map(|e| explanation(e, &report.filter)).collect();
-    let head = no_daemon(report.origin, &report.notes);
+    let head = notes(report.origin, &report.notes);
     let serial = report.addresses.first().map_or(0, |explanation| explanation.serial);
     let from = match (report.origin, serial) {
         (Origin::Daemon, serial) => format!("generation {serial}, as served now"),
@@ -66,8 +65,8 @@ fn explanation(e: &Explanation, filter: &str) -> String {
     };
     let feeds: Vec<[String; 2]> = e.feeds.iter().flat_map(named_by).collect();
     let zones: Vec<[String; 2]> = e.zones.iter().flat_map(zone).collect();
-    let mut packets = vec![packets(e, filter)];
-    packets.extend(reserved(&e.filter.protections));
+    let mut packets = vec![packets(e.filter.drop, filter).to_owned()];
+    packets.extend(reserved(&e.filter.protections).iter().map(|line| format!("protected: {line}")));
     format!("{} {verdict}\n", e.address)
         + &section("feeds", &columns(&feeds, &[]))
         + &section("zones", &columns(&zones, &[]))
@@ -81,7 +80,7 @@ fn named_by(named: &NamedBy) -> Vec<[String; 2]> {
         head += &format!(", score {}", named.value);
     }
     if named.filtered {
-        head += ", filtered";
+        head += ", used by the filter";
     }
     let mut rows = vec![[named.feed.clone(), head]];
     let mut add = |line: String| rows.push([String::new(), line]);
@@ -104,17 +103,14 @@ fn zone(zone: &ZoneVerdict) -> Vec<[String; 2]> {
     [[zone.zone.clone(), head]].into_iter().chain(texts).collect()
 }
 
-fn packets(e: &Explanation, filter: &str) -> String {
-    let FilterVerdict { drop, protections } = &e.filter;
-    let verdict = match (drop, filter) {
-        (true, "drop") => "drops packets from it",
-        (true, "monitor") => "counts packets from it and lets them pass (action = \"monitor\")",
-        (true, _) => "off; if it were on, it would take packets from it for listed",
-        (false, "off") => "off",
-        (false, _) => "lets packets from it pass",
-    };
-    let protected = e.listed && !protections.is_empty() && e.feeds.iter().any(|named| named.filtered);
-    if protected { format!("{verdict}; never dropped, because it is protected:") } else { verdict.to_owned() }
+fn packets(drop: bool, filter: &str) -> &'static str {
+    match (drop, filter) {
+        (true, "drop") => "drops packets from here",
+        (true, "monitor") => "counts packets from here and lets them pass (action = \"monitor\")",
+        (true, _) => "off; were it on, it would act on packets from here",
+        (false, "drop" | "monitor") => "lets packets from here pass",
+        (false, _) => "off",
+    }
 }
 
 fn reserved(reservations: &[Reservation]) -> Vec<String> {

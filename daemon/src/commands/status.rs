@@ -30,7 +30,7 @@ fn text(status: &Status, now: u64) -> String {
         + &section("dns", &process.listen.iter().map(ToString::to_string).collect::<Vec<_>>())
         + &section("queries", &queries(dns))
         + &section("generation", &generation(&engine.generation, now))
-        + &section("feeds", &[feeds(&engine.feeds)])
+        + &section("feeds", &feeds(&engine.feeds))
         + &section("zones", &columns(&engine.zones.iter().map(zone).collect::<Vec<_>>(), &[]))
         + &section("filter", &filter(&engine.filter))
         + &section("warnings", &engine.warnings)
@@ -105,25 +105,25 @@ fn generation(generation: &GenerationStatus, now: u64) -> Vec<String> {
     ]
 }
 
-fn feeds(feeds: &[FeedStatus]) -> String {
-    let states = [
-        (FeedState::Ok, "ok"),
-        (FeedState::Waiting, "waiting"),
-        (FeedState::Failing, "FAILING"),
-        (FeedState::Quarantined, "QUARANTINED"),
+/// How many feeds are in which state; those that need somebody's attention by name.
+fn feeds(feeds: &[FeedStatus]) -> Vec<String> {
+    let in_state = |state| feeds.iter().filter(move |feed| feed.state == state).map(|feed| feed.id.as_str());
+    let named = |state, what: &str| {
+        let ids: Vec<&str> = in_state(state).collect();
+        (!ids.is_empty()).then(|| format!("{} {what}: {}", ids.len(), ids.join(", ")))
+    };
+    let ok = format!("{} ok", in_state(FeedState::Ok).count());
+    let others = [
+        named(FeedState::Waiting, "waiting"),
+        named(FeedState::Failing, "FAILING"),
+        named(FeedState::Quarantined, "QUARANTINED"),
     ];
-    let count = |state| feeds.iter().filter(|feed| feed.state == state).count();
-    let shown: Vec<String> = states
-        .iter()
-        .filter(|(state, _)| count(*state) > 0)
-        .map(|(state, name)| format!("{} {name}", count(*state)))
-        .collect();
-    shown.join(", ")
+    [Some(ok)].into_iter().chain(others).flatten().collect()
 }
 
 fn zone(zone: &ZoneStatus) -> [String; 3] {
-    let state = if zone.loaded { "serving" } else { "SERVFAIL: none of its feeds has data" };
-    [zone.name.clone(), state.to_owned(), zone.feeds.join(", ")]
+    let state = if zone.loaded { "" } else { "NO DATA, answers SERVFAIL" };
+    [zone.name.clone(), zone.feeds.join(", "), state.to_owned()]
 }
 
 fn filter(filter: &FilterStatus) -> Vec<String> {

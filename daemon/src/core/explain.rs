@@ -85,7 +85,7 @@ pub fn explain(generation: &Generation, address: IpAddr) -> Explanation {
     let address = fold(address);
     let payload = generation.table.lookup(address);
     let zones = generation.zones.iter().map(|zone| {
-        let listed = zone.listed(&generation.table, address);
+        let listed = zone.loaded.then(|| zone.listed(&generation.table, address)).flatten();
         ZoneVerdict {
             zone: zone.spec().name.clone(),
             loaded: zone.loaded,
