@@ -44,7 +44,7 @@ pub enum ClientError {
         limit: Duration,
     },
     /// Something else than blackthorn, or a very different version.
-    #[error("what answers at {} does not speak our protocol: {problem}; is the daemon of the same version?", socket.display())]
+    #[error("no usable answer from {}: {problem}; is it a blackthorn, of this version?", socket.display())]
     Protocol {
         /// The socket.
         socket: PathBuf,
