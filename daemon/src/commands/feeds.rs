@@ -11,6 +11,7 @@ use crate::engine::disk::Disk;
 use crate::engine::status::{FeedState, FeedStatus};
 use crate::engine::unix_now;
 use std::error::Error;
+use std::slice::from_ref;
 
 /// Asks the daemon, or reads the disk if there is none, and prints the answer.
 pub(super) fn run(args: &cli::Feeds) -> Result<Verdict, Box<dyn Error>> {
@@ -111,8 +112,8 @@ fn detail(feed: &FeedStatus, now: u64) -> String {
     let or_never = |at: Option<u64>| at.map_or("never".to_owned(), |at| ago(now, at));
     let mut text = format!("{} is {}\n", feed.id, state(feed));
     let mut add = |label: &str, lines: &[String]| text += &section(label, lines);
-    add("source", &[feed.source.clone()]);
-    add("format", &[feed.format.clone()]);
+    add("source", from_ref(&feed.source));
+    add("format", from_ref(&feed.format));
     add("last try", &[or_never(feed.checked_at)]);
     add("problem", feed.last_error.as_slice());
     add("data from", &[or_never(feed.fetched_at)]);
