@@ -8,7 +8,7 @@ use crate::config::{Config, ConfigErrors};
 use crate::control::report::{Process, Reload};
 use crate::control::{self, Control, ControlError};
 use crate::dns::{BindError, DnsServer};
-use crate::engine::{Command, Engine, ExcludeError, unix_now};
+use crate::engine::{self, Command, Engine, ExcludeError, unix_now};
 use crate::live::Live;
 use crate::notify::{Notifier, NotifyError};
 use crate::signals::{Signal, Signals};
@@ -17,10 +17,10 @@ use crate::store::{Opened, Recovered, Store, StoreError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
 /// Commands that may wait for the engine.
 const WAITING_COMMANDS: usize = 16;
@@ -67,7 +67,7 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let notifier = Notifier::from_env()?;
+    let notifier = Arc::new(Notifier::from_env()?);
     let system = |doing| move |error| RunError::System { doing, error };
     let signals = Signals::install().map_err(system("install signal handlers"))?;
     let dns = DnsServer::bind(&config.dns.listen)?;
@@ -150,13 +150,12 @@ struct Daemon {
     control: control::Server,
     process: watch::Sender<Process>,
     stats: Arc<Stats>,
-    notifier: Notifier,
+    notifier: Arc<Notifier>,
 }
 
 impl Daemon {
     async fn wait(mut self, mut signals: Signals, mut engine: oneshot::Receiver<()>) -> Result<(), RunError> {
-        let mut ping =
-            tokio::time::interval(self.notifier.ping_interval().unwrap_or(Duration::from_secs(3600)));
+        let _watchdog = self.start_watchdog();
         self.notifier.ready();
         tracing::info!("ready");
         loop {
@@ -167,7 +166,6 @@ impl Daemon {
                     Some(Signal::Stop) | None => break,
                 },
                 _ = &mut engine => return Err(RunError::EngineStopped),
-                _ = ping.tick() => self.notifier.ping(),
             }
         }
         tracing::info!("stopping");
@@ -180,6 +178,23 @@ impl Daemon {
         let _ = engine.await;
         dns.shutdown().await;
         Ok(())
+    }
+
+    /// Tells systemd that the runtime, on which answers are given, goes on. A task of its own, because a reload of large
+    /// lists may take longer than the watchdog waits. Stops when dropped.
+    fn start_watchdog(&self) -> JoinSet<()> {
+        let mut task = JoinSet::new();
+        if let Some(pause) = self.notifier.ping_interval() {
+            let notifier = Arc::clone(&self.notifier);
+            task.spawn(async move {
+                let mut ticks = tokio::time::interval(pause);
+                loop {
+                    ticks.tick().await;
+                    notifier.ping();
+                }
+            });
+        }
+        task
     }
 
     async fn reload(&mut self) {
@@ -213,24 +228,17 @@ impl Daemon {
         new.state_dir.clone_from(&self.config.state_dir);
         new.control.clone_from(&self.config.control);
         let new = Arc::new(new);
+        let exclusions = engine::exclusions(&new)?;
         if new.dns != self.config.dns {
             self.dns.set_listen(&new.dns.listen).await?;
         }
-        let outcome = self.tell_engine(Arc::clone(&new)).await;
-        if outcome.is_err() && new.dns != self.config.dns {
-            self.dns.set_listen(&self.config.dns.listen).await?;
-        }
-        outcome?;
+        let (done, outcome) = oneshot::channel();
+        let reload = Command::Reload { config: Arc::clone(&new), exclusions, done };
+        self.commands.send(reload).await.map_err(|_| ReloadError::EngineStopped)?;
+        outcome.await.map_err(|_| ReloadError::EngineStopped)?;
         self.control.configure(Arc::clone(&new));
         self.config = new;
         Ok(())
-    }
-
-    async fn tell_engine(&self, config: Arc<Config>) -> Result<(), ReloadError> {
-        let (done, outcome) = oneshot::channel();
-        let sent = self.commands.send(Command::Reload { config, done }).await;
-        sent.map_err(|_| ReloadError::EngineStopped)?;
-        Ok(outcome.await.map_err(|_| ReloadError::EngineStopped)??)
     }
 
     fn log_stats(&self) {

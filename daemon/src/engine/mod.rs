@@ -32,7 +32,7 @@ use crate::live::Live;
 use crate::store::{LastGood, Store};
 use packet_filter::PacketFilter;
 use publish::Publisher;
-use slot::{Refused, Slot};
+use slot::Slot;
 use status::{EngineStatus, ZoneStatus};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// How often own addresses and interfaces are looked at again.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
+/// How long the copy of a feed is kept that is not configured any more: an operator may change their mind.
+const FORGET_AFTER: Duration = Duration::from_secs(90 * 86_400);
 /// Deliveries that may wait while the engine is busy; every feed holds its own body until then.
 const WAITING_DELIVERIES: usize = 16;
 
@@ -52,8 +54,15 @@ pub enum Command {
     Reload {
         /// The checked configuration.
         config: Arc<Config>,
-        /// Told when done, or why nothing changed.
-        done: oneshot::Sender<Result<(), ExcludeError>>,
+        /// Its [`exclusions`], read by the one who asks: nothing is left here that could refuse.
+        exclusions: Reservations,
+        /// Told when done.
+        done: oneshot::Sender<()>,
+    },
+    /// Publish a fresh [`EngineStatus`]: counters move between events too.
+    Report {
+        /// Told when it is published.
+        done: oneshot::Sender<()>,
     },
     /// Rejected lines of a feed's last body; `None` for a feed nobody configured.
     Rejects {
@@ -138,22 +147,32 @@ impl Engine {
         self.publish();
     }
 
+    /// Forgets stored copies of feeds that have not been configured for a long time.
+    fn prune(&mut self) {
+        let keep: Vec<FeedId> = self.slots.iter().map(|slot| slot.feed.id.clone()).collect();
+        let older_than = unix_now().saturating_sub(FORGET_AFTER.as_secs());
+        self.save(|store| store.prune(&keep, older_than).map(drop));
+    }
+
     /// Runs until `commands` is closed. The packet filter is detached when the engine is dropped.
     pub async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        self.prune();
         let (mut runner, mut deliveries) = self.start_runner(false);
         let mut housekeeping = Instant::now() + HOUSEKEEPING;
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
                     None => break,
-                    Some(Command::Reload { config, done }) => {
-                        let outcome = self.reload(config).await;
-                        if outcome.is_ok() {
-                            runner.stop().await;
-                            (runner, deliveries) = self.start_runner(true);
-                        }
+                    Some(Command::Reload { config, exclusions, done }) => {
+                        self.reload(config, exclusions).await;
+                        runner.stop().await;
+                        (runner, deliveries) = self.start_runner(true);
                         // The one who asked may have gone.
-                        let _ = done.send(outcome);
+                        let _ = done.send(());
+                    }
+                    Some(Command::Report { done }) => {
+                        self.report();
+                        let _ = done.send(());
                     }
                     Some(Command::Rejects { feed, answer }) => {
                         let slot = self.slots.iter().find(|slot| slot.feed.id == feed);
@@ -189,8 +208,8 @@ impl Engine {
         self.report();
     }
 
-    async fn reload(&mut self, config: Arc<Config>) -> Result<(), ExcludeError> {
-        self.exclusions = exclusions(&config)?;
+    async fn reload(&mut self, config: Arc<Config>, exclusions: Reservations) {
+        self.exclusions = exclusions;
         let mut old: HashMap<FeedId, Slot> =
             std::mem::take(&mut self.slots).into_iter().map(|slot| (slot.feed.id.clone(), slot)).collect();
         for feed in &config.feeds {
@@ -211,7 +230,6 @@ impl Engine {
         self.config = config;
         self.read_local_feeds().await;
         self.publish();
-        Ok(())
     }
 
     /// One job per feed. Files have just been read; addresses are asked at once after a reload or without a copy.
@@ -266,6 +284,10 @@ impl Engine {
                 slot.unchanged(at);
                 self.save(|store| store.record_unchanged(&id, at))
             }
+            Ok(Fetched::Body { bytes, .. }) if slot.holds(&bytes) => {
+                slot.unchanged(at);
+                self.save(|store| store.record_unchanged(&id, at))
+            }
             Ok(Fetched::Body { bytes, validators }) => match slot::judge(&slot.feed, &bytes, at) {
                 Ok(loaded) => {
                     let entries = loaded.counts.entries_v4 + loaded.counts.entries_v6;
@@ -275,35 +297,26 @@ impl Engine {
                         tracing::info!(feed = %id, entries, "feed loaded");
                         self.dirty = true;
                     }
-                    self.save(|store| store.accept(&id, &good))
+                    let kept = self.save(|store| store.accept(&id, &good));
+                    if let (Kept::Saved, Some(slot)) = (&kept, self.slots.get_mut(index)) {
+                        slot.saved();
+                    }
+                    kept
                 }
                 Err(refused) => {
+                    tracing::warn!(feed = %id, "quarantined: {refused}; {}", slot.consequence());
                     slot.quarantine(&refused, at);
-                    self.refuse(index, &refused, at)
+                    self.save(|store| store.record_failure(&id, at, &refused.to_string()));
+                    Kept::Refused
                 }
             },
             Err(error) => {
-                let note = if slot.loaded.is_some() {
-                    "the last good copy stays in use"
-                } else {
-                    "it has no data yet"
-                };
-                tracing::warn!(feed = %id, "fetch failed: {error}; {note}");
+                tracing::warn!(feed = %id, "fetch failed: {error}; {}", slot.consequence());
                 slot.failed(error.clone(), at);
                 self.save(|store| store.record_failure(&id, at, &error));
                 Kept::NotSaved
             }
         }
-    }
-
-    fn refuse(&mut self, index: usize, refused: &Refused, at: u64) -> Kept {
-        let Some(slot) = self.slots.get(index) else { return Kept::Refused };
-        let id = slot.feed.id.clone();
-        let note =
-            if slot.loaded.is_some() { "the last good copy stays in use" } else { "it has no data yet" };
-        tracing::warn!(feed = %id, "quarantined: {refused}; {note}");
-        self.save(|store| store.record_failure(&id, at, &refused.to_string()));
-        Kept::Refused
     }
 
     /// Writes to the store. A full disk must not stop the service: it is said once, and shown until it is over.
@@ -326,17 +339,18 @@ impl Engine {
     }
 
     fn publish(&mut self) {
-        let published = self.publisher.publish(&self.config, &self.slots, &self.exclusions, &mut self.filter);
-        match published {
-            Ok(serial) => {
-                self.dirty = false;
-                let digest = self.publisher.digest().to_owned();
-                self.save(|store| store.record_published(serial, &digest));
+        let published = match self.publisher.build(&self.config, &self.slots, &self.exclusions) {
+            Ok(next) => {
+                // Before anybody can see it, so that a crash cannot give its serial to something else.
+                let (serial, digest) = next.mark();
+                self.save(|store| store.record_published(serial, digest));
+                self.publisher.publish(next, &mut self.filter).map_err(|error| error.to_string())
             }
-            Err(error) => {
-                self.dirty = true;
-                tracing::error!("no new generation: {error}; the previous one stays in force");
-            }
+            Err(error) => Err(error.to_string()),
+        };
+        self.dirty = published.is_err();
+        if let Err(error) = published {
+            tracing::error!("no new generation: {error}; the previous one stays in force");
         }
         self.report();
     }

@@ -1,4 +1,7 @@
 //! Publishing: build a generation from the slots, put it into the kernel and then before the readers, or neither.
+//!
+//! In two steps, so that the engine can note the serial in between: a serial that anybody has seen must stand for the
+//! same answers after a crash.
 
 use super::host::{HostAddresses, host_addresses};
 use super::packet_filter::PacketFilter;
@@ -16,7 +19,6 @@ use crate::live::Live;
 use crate::store::Store;
 use std::sync::Arc;
 use std::time::Instant;
-use thiserror::Error;
 
 /// Owns the serial and the live generation.
 pub(super) struct Publisher {
@@ -29,13 +31,18 @@ pub(super) struct Publisher {
     took_ms: u64,
 }
 
-/// Why there is no new generation.
-#[derive(Debug, Error)]
-pub(super) enum PublishError {
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    #[error(transparent)]
-    Filter(#[from] FilterError),
+/// A generation that is built and not published yet.
+pub(super) struct Next {
+    generation: Generation,
+    digest: String,
+    started: Instant,
+}
+
+impl Next {
+    /// What to remember of it: serial and digest.
+    pub(super) fn mark(&self) -> (u32, &str) {
+        (self.generation.serial, &self.digest)
+    }
 }
 
 impl Publisher {
@@ -51,15 +58,13 @@ impl Publisher {
         Self { live, serial, digest, host: HostAddresses::default(), took_ms: 0 }
     }
 
-    /// Builds and publishes; returns the serial now in force. The serial rises only when an answer or a verdict
-    /// changes.
-    pub(super) fn publish(
+    /// Builds the next generation. Its serial rises only when an answer or a verdict changes.
+    pub(super) fn build(
         &mut self,
         config: &Config,
         slots: &[Slot],
         exclusions: &Reservations,
-        filter: &mut PacketFilter,
-    ) -> Result<u32, PublishError> {
+    ) -> Result<Next, BuildError> {
         let started = Instant::now();
         self.host = host_addresses();
         let now = unix_now();
@@ -68,25 +73,27 @@ impl Publisher {
         if digest != self.digest || self.serial == 0 {
             generation.serial = next_serial(self.serial, now);
         }
+        Ok(Next { generation, digest, started })
+    }
+
+    /// Puts a generation into force, or leaves the one before in force everywhere.
+    pub(super) fn publish(&mut self, next: Next, filter: &mut PacketFilter) -> Result<(), FilterError> {
+        let Next { generation, digest, started } = next;
         // The kernel first: if it refuses, the readers keep the old generation too.
         filter.publish(generation.table.words())?;
-        self.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if generation.serial != self.serial {
-            tracing::info!(serial = generation.serial, took_ms = self.took_ms, "generation published");
-        }
-        (self.serial, self.digest) = (generation.serial, digest);
+        let serial = generation.serial;
         self.live.publish(Arc::new(generation));
-        Ok(self.serial)
+        self.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if serial != self.serial {
+            tracing::info!(serial, took_ms = self.took_ms, "generation published");
+        }
+        (self.serial, self.digest) = (serial, digest);
+        Ok(())
     }
 
     /// Have own addresses, gateways or resolvers changed since the last publication?
     pub(super) fn host_changed(&self) -> bool {
         host_addresses().reserved != self.host.reserved
-    }
-
-    /// Digest of the published generation.
-    pub(super) fn digest(&self) -> &str {
-        &self.digest
     }
 
     /// The published generation.

@@ -1,0 +1,336 @@
+//! SIGHUP: what changes, what must not, and what nobody may notice.
+
+use crate::dns::{owner, said};
+use crate::harness::{Daemon, Site};
+use crate::load::{self, Told};
+use hickory_proto::rr::RecordType::{A, SOA};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+const CONFIG: &str = r#"
+[[feed]]
+id = "mine"
+source = "mine.txt"
+format = "plain"
+
+[[zone]]
+name = "bl.example"
+feeds = ["mine"]
+"#;
+
+fn start() -> (Site, Daemon) {
+    let site = Site::new(CONFIG);
+    site.write("mine.txt", "192.0.2.7\n2001:db8::7\n");
+    let daemon = site.start();
+    (site, daemon)
+}
+
+/// What the zone of [`CONFIG`] says.
+fn about(daemon: &Daemon, address: &str) -> String {
+    daemon.dns().about(address, "bl.example")
+}
+
+#[test]
+fn a_changed_list_changes_answers_and_raises_the_serial() {
+    let (site, daemon) = start();
+    let before = daemon.dns().serial("bl.example");
+    assert_eq!([about(&daemon, "192.0.2.7"), about(&daemon, "192.0.2.8")], ["127.0.0.2", "NXDOMAIN"]);
+    assert_eq!([about(&daemon, "2001:db8::7"), about(&daemon, "2001:db8::8")], ["127.0.0.2", "NXDOMAIN"]);
+
+    site.write("mine.txt", "192.0.2.8\n2001:db8::8\n");
+    daemon.reload();
+    assert_eq!([about(&daemon, "192.0.2.7"), about(&daemon, "192.0.2.8")], ["NXDOMAIN", "127.0.0.2"]);
+    assert_eq!([about(&daemon, "2001:db8::7"), about(&daemon, "2001:db8::8")], ["NXDOMAIN", "127.0.0.2"]);
+    assert!(daemon.dns().serial("bl.example") > before);
+}
+
+#[test]
+fn what_changes_no_answer_changes_no_serial() {
+    let (site, daemon) = start();
+    let before = daemon.dns().serial("bl.example");
+    daemon.reload();
+    assert_eq!(daemon.dns().serial("bl.example"), before, "nothing changed");
+    site.write("mine.txt", "# the same in other words\n2001:db8::7/128\n192.0.2.7\n192.0.2.7\n");
+    daemon.reload();
+    assert_eq!(daemon.dns().serial("bl.example"), before, "only comments and order changed");
+    site.configure(&CONFIG.replace("[[zone]]", "refresh = \"5m\"\n[[zone]]"));
+    daemon.reload();
+    assert_eq!(daemon.dns().serial("bl.example"), before, "only the schedule changed");
+}
+
+#[test]
+fn a_broken_configuration_is_refused_with_its_line() {
+    let (site, daemon) = start();
+    let before = daemon.dns().serial("bl.example");
+    site.write("mine.txt", "192.0.2.8\n");
+    for (config, says) in [
+        (CONFIG.replace("format = \"plain\"", "format = \"plian\""), "blackthorn.toml:6: bad format"),
+        (CONFIG.replace("format =", "fromat ="), "blackthorn.toml:6:"),
+        (CONFIG.replace("feeds = [\"mine\"]", "feeds = [\"yours\"]"), "blackthorn.toml:10:"),
+        (CONFIG.replace("feeds = [\"mine\"]", "feeds = [\"mine\""), "blackthorn.toml:"),
+        (format!("{CONFIG}[exclude]\nfiles = [\"none.txt\"]\n"), "none.txt: No such file"),
+    ] {
+        site.configure(&config);
+        let said = daemon.refused_reload();
+        assert!(said.contains(says), "{says:?} is missing in {said:?}");
+        assert_eq!(about(&daemon, "192.0.2.7"), "127.0.0.2", "the old list stays too");
+        assert_eq!(about(&daemon, "192.0.2.8"), "NXDOMAIN");
+        assert_eq!(daemon.dns().serial("bl.example"), before);
+    }
+    site.configure(CONFIG);
+    daemon.reload();
+    assert_eq!(about(&daemon, "192.0.2.8"), "127.0.0.2", "mended");
+}
+
+#[test]
+fn a_bad_line_in_an_exclusion_file_refuses_the_reload() {
+    let (site, daemon) = start();
+    site.write("allow.txt", "# ours\n192.0.2.7\nmail.example\n");
+    site.configure(&format!("{CONFIG}[exclude]\nfiles = [\"allow.txt\"]\n"));
+    let said = daemon.refused_reload();
+    assert!(said.contains("allow.txt:3: `mail.example`"), "{said}");
+    assert_eq!(about(&daemon, "192.0.2.7"), "127.0.0.2");
+
+    site.write("allow.txt", "# ours\n192.0.2.7\n");
+    daemon.reload();
+    assert_eq!(about(&daemon, "192.0.2.7"), "NXDOMAIN");
+}
+
+#[test]
+fn a_removed_zone_is_refused_and_a_new_one_answers() {
+    let (site, daemon) = start();
+    site.configure(&CONFIG.replace("bl.example", "new.example"));
+    daemon.reload();
+    assert_eq!(about(&daemon, "192.0.2.7"), "REFUSED");
+    assert_eq!(said(&daemon.dns().ask("bl.example", SOA)), "REFUSED");
+    assert_eq!(daemon.dns().about("192.0.2.7", "new.example"), "127.0.0.2");
+}
+
+#[test]
+fn a_removed_feed_is_gone_and_comes_back_from_its_copy() {
+    let (site, daemon) = start();
+    let two = CONFIG.replace(
+        "[[zone]]",
+        "[[feed]]\nid = \"other\"\nsource = \"other.txt\"\nformat = \"plain\"\n[[zone]]",
+    );
+    let two = two.replace("[\"mine\"]", "[\"other\", \"mine\"]");
+    site.write("other.txt", "192.0.2.99\n");
+    site.configure(&two);
+    daemon.reload();
+    assert_eq!(about(&daemon, "192.0.2.99"), "127.0.0.2");
+    site.configure(CONFIG);
+    daemon.reload();
+    assert_eq!(about(&daemon, "192.0.2.99"), "NXDOMAIN");
+    assert_eq!(about(&daemon, "192.0.2.7"), "127.0.0.2", "the other feed keeps its place");
+
+    std::fs::remove_file(site.path("other.txt")).unwrap();
+    site.configure(&two);
+    daemon.reload();
+    assert_eq!(about(&daemon, "192.0.2.99"), "127.0.0.2");
+}
+
+/// [`CONFIG`] with these addresses to answer on.
+fn listening(addresses: &[SocketAddr]) -> String {
+    let addresses: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+    format!("{CONFIG}[dns]\nlisten = [{}]\n", addresses.join(", "))
+}
+
+fn any_port(host: &str) -> SocketAddr {
+    SocketAddr::new(host.parse().unwrap(), 0)
+}
+
+#[test]
+fn the_listen_address_can_change() {
+    let (site, daemon) = start();
+    let (first, old) = (daemon.address(), daemon.dns());
+    site.configure(&listening(&[any_port("127.0.0.1"), any_port("127.0.0.2")]));
+    daemon.reload();
+    let second = daemon.address();
+    assert_eq!(second.ip(), any_port("127.0.0.2").ip());
+    assert_eq!(about(&daemon, "192.0.2.7"), "127.0.0.2", "one more");
+    assert_eq!(old.about("192.0.2.7", "bl.example"), "127.0.0.2", "and the first goes on");
+
+    site.configure(&listening(&[any_port("127.0.0.2")]));
+    let mark = daemon.hup();
+    let closed = daemon.log.wait_from(mark, "stopped answering dns");
+    assert_eq!(closed.field("address"), first.to_string());
+    daemon.log.wait_from(mark, "reloaded");
+    assert_eq!(about(&daemon, "192.0.2.7"), "127.0.0.2");
+    assert!(std::net::TcpStream::connect(first).is_err(), "the first is closed");
+}
+
+#[test]
+fn a_refused_reload_leaves_the_listeners_alone() {
+    let (site, daemon) = start();
+    let before = daemon.address();
+    let holder = std::net::UdpSocket::bind(any_port("127.0.0.1")).unwrap();
+    let taken = holder.local_addr().unwrap();
+    site.configure(&listening(&[any_port("127.0.0.2"), taken]));
+    let said = daemon.refused_reload();
+    assert!(said.contains(&format!("cannot listen on {taken} (udp): in use")), "{said}");
+
+    let new = listening(&[any_port("127.0.0.2")]);
+    site.configure(&format!("{new}[exclude]\nfiles = [\"none.txt\"]\n"));
+    daemon.refused_reload();
+    let moved = daemon
+        .log
+        .all("stopped answering dns")
+        .iter()
+        .any(|event| event.field("address") == before.to_string());
+    assert!(!moved, "the old address was closed for a reload that was refused");
+    assert_eq!(about(&daemon, "192.0.2.7"), "127.0.0.2");
+}
+
+#[test]
+fn a_broken_list_is_quarantined_and_the_last_good_answers_stay() {
+    let (site, daemon) = start();
+    let before = daemon.dns().serial("bl.example");
+    let broken: [(&[u8], &str); 4] = [
+        (b"<!DOCTYPE html><html><body>Sorry</body></html>\n", "quarantined"),
+        (b"", "no entries: the body is empty"),
+        (&[0, 159, 146, 150, 0, 255, 10, 13, 10], "quarantined"),
+        (b"# all gone\n", "no entries"),
+    ];
+    for (body, says) in broken {
+        site.write("mine.txt", body);
+        let mark = daemon.log.mark();
+        daemon.reload();
+        let event = daemon.log.wait_feed(mark, "mine", says);
+        assert!(event.message().contains("the last good copy stays in use"), "{}", event.raw);
+        assert_eq!(event.level(), "WARN");
+        assert_eq!(about(&daemon, "192.0.2.7"), "127.0.0.2", "after {body:?}");
+        assert_eq!(daemon.dns().serial("bl.example"), before);
+    }
+    site.write("mine.txt", "192.0.2.8\n");
+    daemon.reload();
+    assert_eq!([about(&daemon, "192.0.2.7"), about(&daemon, "192.0.2.8")], ["NXDOMAIN", "127.0.0.2"]);
+}
+
+#[test]
+fn a_missing_list_keeps_the_last_good_answers() {
+    let (site, daemon) = start();
+    std::fs::remove_file(site.path("mine.txt")).unwrap();
+    let mark = daemon.log.mark();
+    daemon.reload();
+    daemon.log.wait_feed(mark, "mine", "the last good copy stays in use");
+    assert_eq!(about(&daemon, "192.0.2.7"), "127.0.0.2");
+}
+
+#[test]
+fn reloads_that_come_faster_than_they_can_be_done_end_in_the_newest_state() {
+    let (site, daemon) = start();
+    for host in 1..=50 {
+        site.write("mine.txt", format!("192.0.2.{host}\n"));
+        daemon.hup();
+    }
+    // One more that is waited for: signals that come together may become one, but none is served before it was sent.
+    let mark = daemon.hup();
+    daemon.log.wait_from(mark, "reloaded");
+    daemon.reload();
+    assert_eq!([about(&daemon, "192.0.2.50"), about(&daemon, "192.0.2.49")], ["127.0.0.2", "NXDOMAIN"]);
+}
+
+/// Generations to go through under load.
+const GENERATIONS: usize = 40;
+
+/// A marker moves from one list to the other and back, all in one reload: the two feeds change places. Another address
+/// blinks: it is in one list only.
+fn generation(number: usize) -> String {
+    let (red, green) = if number.is_multiple_of(2) { ("a.txt", "b.txt") } else { ("b.txt", "a.txt") };
+    format!(
+        r#"
+[[feed]]
+id = "red"
+source = "{red}"
+format = "plain"
+[[feed]]
+id = "green"
+source = "{green}"
+format = "plain"
+[[zone]]
+name = "bl.example"
+feeds = [{{ id = "red", code = "127.0.0.3" }}, {{ id = "green", code = "127.0.0.5" }}]
+[[zone]]
+name = "red.example"
+feeds = ["red"]
+"#
+    )
+}
+
+#[test]
+fn no_query_is_lost_or_answered_wrongly_while_generations_change() {
+    let site = Site::new(&generation(0));
+    site.write("a.txt", "192.0.2.1\n192.0.2.10\n2001:db8::10\n");
+    site.write("b.txt", "192.0.2.1\n192.0.2.20\n2001:db8::20\n");
+    let daemon = site.start();
+    let dns = daemon.dns();
+    let name = |address| owner(address, "bl.example");
+    let questions = [
+        (name("192.0.2.10"), A),
+        (name("2001:db8::20"), A),
+        (owner("192.0.2.10", "red.example"), A),
+        (name("192.0.2.1"), A),
+        (name("192.0.2.99"), A),
+        ("bl.example".to_owned(), SOA),
+    ];
+
+    let mut serials = vec![dns.serial("bl.example")];
+    let report = load::during(daemon.address(), &questions, || {
+        for number in 1..=GENERATIONS {
+            site.configure(&generation(number));
+            daemon.reload();
+            serials.push(dns.serial("bl.example"));
+        }
+    });
+
+    assert!(serials.is_sorted_by(|a, b| a < b), "every reload is a generation: {serials:?}");
+    // In generations of even number the first list is red.
+    let with = |parity| serials.iter().copied().skip(parity).step_by(2).collect::<BTreeSet<u32>>();
+    let (even, odd) = (with(0), with(1));
+    for client in &report.clients {
+        let [v4, v6, blinking, always, never, apex] = &client[..] else { panic!("one history per question") };
+        assert_toggles(v4, ["127.0.0.3", "127.0.0.5"]);
+        assert_toggles(v6, ["127.0.0.5", "127.0.0.3"]);
+        assert_toggles(blinking, ["127.0.0.2", "NXDOMAIN"]);
+        for told in blinking.iter().filter(|told| told.said == "NXDOMAIN") {
+            let serial = told.serial.unwrap();
+            assert!(odd.contains(&serial), "not listed in generation {serial}, where it is: {serials:?}");
+        }
+        assert!(always.iter().all(|told| told.said == "127.0.0.3 127.0.0.5"), "{always:?}");
+        assert!(never.iter().all(|told| told.said == "NXDOMAIN"), "{never:?}");
+        for serials in [apex, never].map(|history| history.iter().filter_map(|told| told.serial)) {
+            let serials: Vec<u32> = serials.collect();
+            assert!(serials.is_sorted(), "a serial went back: {serials:?}");
+            assert!(
+                serials.iter().all(|serial| even.contains(serial) || odd.contains(serial)),
+                "{serials:?}"
+            );
+        }
+    }
+    println!("{GENERATIONS} generations, {} answers", report.answers);
+}
+
+/// Only these two answers, in turn; both must have been seen, or there was no load while something changed.
+fn assert_toggles(history: &[Told], answers: [&str; 2]) {
+    let said: BTreeSet<&str> = history.iter().map(|told| told.said.as_str()).collect();
+    assert_eq!(said, answers.into(), "{history:?}");
+}
+
+#[test]
+fn no_query_is_lost_while_listeners_come_and_go() {
+    let (site, daemon) = start();
+    let first = daemon.address();
+    let questions = [(owner("192.0.2.7", "bl.example"), A), (owner("192.0.2.8", "bl.example"), A)];
+    let report = load::during(first, &questions, || {
+        for number in 0..10 {
+            let both = [any_port("127.0.0.1"), any_port("127.0.0.2")];
+            site.configure(&listening(&both[..=number % 2]));
+            daemon.reload();
+        }
+    });
+    for client in &report.clients {
+        let said = [&client[0], &client[1]]
+            .map(|history| history.iter().map(|told| &told.said[..]).collect::<Vec<_>>());
+        assert_eq!(said, [["127.0.0.2"], ["NXDOMAIN"]]);
+    }
+}
