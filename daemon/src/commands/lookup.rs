@@ -1,11 +1,11 @@
 //! `blackthorn lookup`: who lists an address, what the zones answer, what the packet filter does, and why.
 
 use super::text::{columns, number, section};
-use super::{Verdict, ask, no_daemon, output};
+use super::{Verdict, ask, notes, output};
 use crate::cli;
 use crate::config::{self, Config};
 use crate::control::report::{Lookup, Origin};
-use crate::core::explain::{Explanation, FilterVerdict, NamedBy, Reservation, ZoneVerdict, explain};
+use crate::core::explain::{Explanation, NamedBy, Reservation, ZoneVerdict, explain};
 use crate::engine::disk::{Disk, DiskError};
 use crate::engine::written::fill_lines;
 use std::error::Error;
@@ -30,8 +30,7 @@ fn on_disk(config: &Config, addresses: &[IpAddr]) -> Result<Lookup, DiskError> {
     let disk = Disk::load(config);
     let generation = disk.generation()?;
     let mut addresses: Vec<Explanation> = addresses.iter().map(|&a| explain(&generation, a)).collect();
-    let mut notes = disk.notes().to_vec();
-    notes.extend(fill_lines(config, &mut addresses));
+    let notes = [disk.notes(), &fill_lines(config, &mut addresses)].concat();
     Ok(Lookup { origin: Origin::Disk, notes, filter: action(&config.filter).to_owned(), addresses })
 }
 
@@ -46,7 +45,7 @@ fn action(filter: &config::Filter) -> &'static str {
 
 fn text(report: &Lookup) -> String {
     let explained: Vec<String> = report.addresses.iter().map(|e| explanation(e, &report.filter)).collect();
-    let head = no_daemon(report.origin, &report.notes);
+    let head = notes(report.origin, &report.notes);
     let serial = report.addresses.first().map_or(0, |explanation| explanation.serial);
     let from = match (report.origin, serial) {
         (Origin::Daemon, serial) => format!("generation {serial}, as served now"),
@@ -66,8 +65,8 @@ fn explanation(e: &Explanation, filter: &str) -> String {
     };
     let feeds: Vec<[String; 2]> = e.feeds.iter().flat_map(named_by).collect();
     let zones: Vec<[String; 2]> = e.zones.iter().flat_map(zone).collect();
-    let mut packets = vec![packets(e, filter)];
-    packets.extend(reserved(&e.filter.protections));
+    let mut packets = vec![packets(e.filter.drop, filter).to_owned()];
+    packets.extend(reserved(&e.filter.protections).iter().map(|line| format!("protected: {line}")));
     format!("{} {verdict}\n", e.address)
         + &section("feeds", &columns(&feeds, &[]))
         + &section("zones", &columns(&zones, &[]))
@@ -81,7 +80,7 @@ fn named_by(named: &NamedBy) -> Vec<[String; 2]> {
         head += &format!(", score {}", named.value);
     }
     if named.filtered {
-        head += ", filtered";
+        head += ", used by the filter";
     }
     let mut rows = vec![[named.feed.clone(), head]];
     let mut add = |line: String| rows.push([String::new(), line]);
@@ -104,20 +103,160 @@ fn zone(zone: &ZoneVerdict) -> Vec<[String; 2]> {
     [[zone.zone.clone(), head]].into_iter().chain(texts).collect()
 }
 
-fn packets(e: &Explanation, filter: &str) -> String {
-    let FilterVerdict { drop, protections } = &e.filter;
-    let verdict = match (drop, filter) {
-        (true, "drop") => "drops packets from it",
-        (true, "monitor") => "counts packets from it and lets them pass (action = \"monitor\")",
-        (true, _) => "off; if it were on, it would take packets from it for listed",
-        (false, "off") => "off",
-        (false, _) => "lets packets from it pass",
-    };
-    let protected = e.listed && !protections.is_empty() && e.feeds.iter().any(|named| named.filtered);
-    if protected { format!("{verdict}; never dropped, because it is protected:") } else { verdict.to_owned() }
+fn packets(drop: bool, filter: &str) -> &'static str {
+    match (drop, filter) {
+        (true, "drop") => "drops packets from here",
+        (true, "monitor") => "counts packets from here and lets them pass (action = \"monitor\")",
+        (true, _) => "off; were it on, it would act on packets from here",
+        (false, "drop" | "monitor") => "lets packets from here pass",
+        (false, _) => "off",
+    }
 }
 
 fn reserved(reservations: &[Reservation]) -> Vec<String> {
     let rows: Vec<[String; 2]> = reservations.iter().map(|r| [r.network.clone(), r.reason.clone()]).collect();
     columns(&rows, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::explain::FilterVerdict;
+    use crate::core::feed::SourceLine;
+
+    fn named(feed: &str, network: &str, value: u32, lines: &[(u32, &str)]) -> NamedBy {
+        let line = |&(line, text): &(u32, &str)| SourceLine { line, text: text.to_owned() };
+        NamedBy {
+            feed: feed.to_owned(),
+            value,
+            network: network.to_owned(),
+            filtered: feed == "mine",
+            lines: lines.iter().map(line).collect(),
+            more_lines: 0,
+        }
+    }
+
+    fn zone_says(zone: &str, loaded: bool, codes: &[&str], texts: &[&str]) -> ZoneVerdict {
+        let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        ZoneVerdict { zone: zone.to_owned(), loaded, codes: owned(codes), texts: owned(texts) }
+    }
+
+    fn reservation(network: &str, reason: &str) -> Reservation {
+        Reservation { network: network.to_owned(), reason: reason.to_owned() }
+    }
+
+    fn listed() -> Explanation {
+        Explanation {
+            address: "192.0.2.83".parse().unwrap(),
+            listed: true,
+            serial: 1_795_000_000,
+            feeds: vec![
+                named(
+                    "mine",
+                    "192.0.2.64/26",
+                    0,
+                    &[(17, "192.0.2.64/26"), (90, "192.0.2.80 - 192.0.2.90 # x")],
+                ),
+                NamedBy { more_lines: 1_203, ..named("scored", "192.0.2.83", 8, &[(4, "192.0.2.83 8")]) },
+            ],
+            zones: vec![
+                zone_says("bl.example", true, &["127.0.0.2", "127.0.0.4"], &["Listed by us", "On 8 lists"]),
+                zone_says("other.example", true, &[], &[]),
+                zone_says("new.example", false, &[], &[]),
+            ],
+            exclusions: Vec::new(),
+            filter: FilterVerdict { drop: true, protections: Vec::new() },
+        }
+    }
+
+    fn report(filter: &str, addresses: Vec<Explanation>) -> Lookup {
+        Lookup { origin: Origin::Daemon, notes: Vec::new(), filter: filter.to_owned(), addresses }
+    }
+
+    #[test]
+    fn a_listed_address_is_explained() {
+        assert_eq!(
+            text(&report("drop", vec![listed()])),
+            "\
+192.0.2.83 is LISTED
+  feeds       mine    192.0.2.64/26, used by the filter
+                      line 17: 192.0.2.64/26
+                      line 90: 192.0.2.80 - 192.0.2.90 # x
+              scored  192.0.2.83, score 8
+                      line 4: 192.0.2.83 8
+                      and 1,203 more lines
+  zones       bl.example     127.0.0.2, 127.0.0.4
+                             \"Listed by us\"
+                             \"On 8 lists\"
+              other.example  not listed
+              new.example    SERVFAIL: none of its feeds has data
+  exclusions  none
+  filter      drops packets from here
+
+generation 1795000000, as served now
+"
+        );
+    }
+
+    #[test]
+    fn addresses_that_are_not_listed_say_why() {
+        let unknown = Explanation {
+            address: "2001:db8::9".parse().unwrap(),
+            listed: false,
+            feeds: Vec::new(),
+            zones: vec![zone_says("bl.example", true, &[], &[])],
+            filter: FilterVerdict { drop: false, protections: Vec::new() },
+            ..listed()
+        };
+        let excluded = Explanation {
+            listed: false,
+            zones: Vec::new(),
+            feeds: vec![named("mine", "192.0.2.64/26", 0, &[])],
+            exclusions: vec![reservation("192.0.2.80/28", "lists/allow.txt:7")],
+            filter: FilterVerdict {
+                drop: false,
+                protections: vec![reservation("192.0.2.83", "address of eth0")],
+            },
+            ..listed()
+        };
+        let lookup = Lookup {
+            origin: Origin::Disk,
+            notes: vec!["feed mine: entries as written are not shown: gone".to_owned()],
+            ..report("monitor", vec![unknown, excluded])
+        };
+        assert_eq!(
+            text(&lookup),
+            "\
+note: no daemon was asked; this is from disk, what one would serve if it were started now
+note: feed mine: entries as written are not shown: gone
+2001:db8::9 is not listed
+  feeds       none
+  zones       bl.example  not listed
+  exclusions  none
+  filter      lets packets from here pass
+
+192.0.2.83 is not listed, because it is excluded
+  feeds       mine  192.0.2.64/26, used by the filter
+  zones       none
+  exclusions  192.0.2.80/28  lists/allow.txt:7
+  filter      lets packets from here pass
+              protected: 192.0.2.83  address of eth0
+
+last published: generation 1795000000
+"
+        );
+    }
+
+    #[test]
+    fn the_filter_says_what_it_does() {
+        for (drop, action, said) in [
+            (true, "drop", "drops packets from here"),
+            (true, "monitor", "counts packets from here and lets them pass (action = \"monitor\")"),
+            (true, "off", "off; were it on, it would act on packets from here"),
+            (false, "drop", "lets packets from here pass"),
+            (false, "off", "off"),
+        ] {
+            assert_eq!(packets(drop, action), said);
+        }
+    }
 }

@@ -70,8 +70,9 @@ fn ask<T>(
 }
 
 /// First lines of a text: that it is from disk, and what could not be found out.
-fn no_daemon(origin: Origin, notes: &[String]) -> String {
-    let from_disk = "from disk, not from a running daemon".to_owned();
+fn notes(origin: Origin, notes: &[String]) -> String {
+    let from_disk =
+        "no daemon was asked; this is from disk, what one would serve if it were started now".to_owned();
     let from_disk = (origin == Origin::Disk).then_some(from_disk);
     from_disk.iter().chain(notes).map(|line| format!("note: {line}\n")).collect()
 }

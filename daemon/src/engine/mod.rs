@@ -408,3 +408,21 @@ fn limits(slot: &Slot) -> FetchLimits {
 pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::fixture;
+
+    #[test]
+    fn texts_that_do_not_fit_are_warned_of() {
+        let long = |c: &str| c.repeat(250);
+        let fits = fixture::zone("a.example", &[(0, "127.0.0.2", &long("a")), (1, "127.0.0.3", "short")]);
+        let cut = fixture::zone("b.example", &[(0, "127.0.0.2", &long("a")), (1, "127.0.0.3", &long("b"))]);
+        let entries = [(0, "192.0.2.1"), (1, "192.0.2.0/24")];
+        let generation = fixture::generation(&[fits, cut], &entries);
+        let warnings: Vec<String> = generation.zones.iter().filter_map(texts_left_out).collect();
+        let expected = "zone b.example: 1 listings have more texts than fit a reply; some are left out, shorten the texts";
+        assert_eq!(warnings, [expected]);
+    }
+}

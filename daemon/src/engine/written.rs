@@ -13,14 +13,8 @@ use std::net::IpAddr;
 /// Fills in the lines of every explanation: from the state directory of `config`, else from the feed's file. Says what
 /// could not be found; nothing of that makes an explanation wrong.
 pub fn fill_lines(config: &Config, explanations: &mut [Explanation]) -> Vec<String> {
+    let store = Store::open_read_only(&config.state_dir).map_err(|error| error.to_string());
     let mut notes = Vec::new();
-    let store = match Store::open_read_only(&config.state_dir) {
-        Ok(store) => Some(store),
-        Err(error) => {
-            notes.push(format!("entries as written are not shown where a stored copy is needed: {error}"));
-            None
-        }
-    };
     for feed in &config.feeds {
         let named: Vec<(IpAddr, &mut NamedBy)> =
             explanations.iter_mut().filter_map(|e| Some((e.address, named_by(e, feed)?))).collect();
@@ -37,7 +31,11 @@ fn named_by<'e>(explanation: &'e mut Explanation, feed: &Feed) -> Option<&'e mut
     explanation.feeds.iter_mut().find(|named| named.feed == feed.id.as_str())
 }
 
-fn fill_feed(feed: &Feed, store: Option<&Store>, named: Vec<(IpAddr, &mut NamedBy)>) -> Result<(), String> {
+fn fill_feed(
+    feed: &Feed,
+    store: Result<&Store, &String>,
+    named: Vec<(IpAddr, &mut NamedBy)>,
+) -> Result<(), String> {
     let addresses: Vec<IpAddr> = named.iter().map(|(address, _)| *address).collect();
     let found = find(&feed.rules, &body(feed, store)?, &addresses).map_err(|error| error.to_string())?;
     let mut gone = 0;
@@ -52,14 +50,17 @@ fn fill_feed(feed: &Feed, store: Option<&Store>, named: Vec<(IpAddr, &mut NamedB
     }
 }
 
-fn body(feed: &Feed, store: Option<&Store>) -> Result<Vec<u8>, String> {
-    let stored =
-        store.map(|store| store.last_good(&feed.id)).transpose().map_err(|error| error.to_string())?;
-    match (stored.flatten(), &feed.source) {
-        (Some(copy), _) => Ok(copy.body),
-        (None, Source::Path(path)) => {
+/// The stored copy; for a feed that is a file and has none, the file.
+fn body(feed: &Feed, store: Result<&Store, &String>) -> Result<Vec<u8>, String> {
+    let stored = store.map_err(String::clone).and_then(|store| {
+        let copy = store.last_good(&feed.id).map_err(|error| error.to_string())?;
+        copy.ok_or_else(|| "there is no stored copy".to_owned())
+    });
+    match (stored, &feed.source) {
+        (Ok(copy), _) => Ok(copy.body),
+        (Err(_), Source::Path(path)) => {
             read_file(path, feed.rules.max_bytes).map_err(|error| error.to_string())
         }
-        (None, Source::Url(_)) => Err("there is no stored copy".to_owned()),
+        (Err(problem), Source::Url(_)) => Err(problem),
     }
 }
