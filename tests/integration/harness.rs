@@ -125,15 +125,21 @@ impl Daemon {
 
     /// Reloads, and returns when the new configuration and the local lists are in force.
     pub(crate) fn reload(&self) {
-        let end = self.log.wait_from(self.hup(), "reload");
+        let end = self.end_of_reload();
         assert_eq!(end.message(), "reloaded", "{}", end.raw);
     }
 
     /// Reloads what must be refused, and returns the reason given.
     pub(crate) fn refused_reload(&self) -> String {
-        let end = self.log.wait_from(self.hup(), "reload");
+        let end = self.end_of_reload();
         assert!(end.message().starts_with("reload refused"), "{}", end.raw);
         end.message().to_owned()
+    }
+
+    fn end_of_reload(&self) -> Event {
+        self.log.wait_matching(self.hup(), "reloaded, or reload refused", |event| {
+            event.message() == "reloaded" || event.message().starts_with("reload refused")
+        })
     }
 
     /// Waits until data of a feed that came after `mark` is in force.
@@ -266,11 +272,9 @@ impl Log {
         self.wait_from(Mark::START, text)
     }
 
-    /// The same, after a mark. `"reload"` does not find `reloading`: what is waited for is the end of something.
+    /// The same, after a mark.
     pub(crate) fn wait_from(&self, mark: Mark, text: &str) -> Event {
-        self.wait_matching(mark, text, |event| {
-            event.message().contains(text) && event.message() != "reloading"
-        })
+        self.wait_matching(mark, text, |event| event.message().contains(text))
     }
 
     /// Waits for a message about a feed.

@@ -1,4 +1,4 @@
-//! Oracle table, seeded prefixes, packet builders and network namespaces for tests.
+//! Oracle table, seeded prefixes, packet builders, network namespaces and full disks for tests.
 
 pub mod needs;
 pub mod netns;
@@ -6,3 +6,4 @@ pub mod oracle;
 pub mod packet;
 pub mod prefixes;
 pub mod random;
+pub mod tmpfs;
