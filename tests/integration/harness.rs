@@ -100,11 +100,6 @@ impl Daemon {
         Self { child, log }
     }
 
-    /// Process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Where it answers DNS, as of its newest log line about it.
     pub(crate) fn address(&self) -> SocketAddr {
         let events = self.log.all("answering dns over udp and tcp");
