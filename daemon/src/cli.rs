@@ -15,6 +15,58 @@ Exit codes:
   1  a negative answer: lookup: not listed; check: invalid
   2  it could not be done; standard error says why";
 
+const RUN_HELP: &str = "\
+Everything is served from the last good copies first; feeds are fetched after that. Try it as any user:
+  blackthorn run --config config/quickstart.toml";
+
+const CHECK_HELP: &str = "\
+Reads the configuration, its exclusion files, and the feeds that are files. No network, nothing is written.
+A feed that cannot be used now is a warning: the daemon starts without it and says so in its status.
+
+Example, before a reload:
+  blackthorn check && systemctl reload blackthorn
+
+Exit codes: 0 valid, 1 invalid; every error is one line, FILE:LINE: WHAT.";
+
+const LOOKUP_HELP: &str = "\
+Asks the running daemon, or reads the state directory if none answers. Shown for each address:
+  feeds       who lists it: the network around it, its score, and the lines as written in the feed
+  zones       what mail servers are told: codes and texts
+  exclusions  what overrules the feeds, and where it is written
+  filter      what becomes of packets from it
+
+Examples:
+  blackthorn lookup 192.0.2.7
+  blackthorn lookup 192.0.2.7 2001:db8::7 --json
+  blackthorn lookup 192.0.2.7 >/dev/null && echo listed
+
+Exit codes: 0 every address is listed, 1 at least one is not, 2 it could not be found out.";
+
+const STATUS_HELP: &str = "\
+Example, for a monitor:
+  blackthorn status --json
+
+Exit codes: 0 the daemon answers, 2 it does not.";
+
+const FEEDS_HELP: &str = "\
+Asks the running daemon, or reads the state directory if none answers. States:
+  ok           the last attempt succeeded
+  waiting      nothing was tried yet
+  failing      it could not be fetched; the last good copy stays in use
+  quarantined  what was fetched did not pass the checks; the last good copy stays in use
+
+Examples:
+  blackthorn feeds
+  blackthorn feeds ipsum
+  blackthorn feeds ipsum --rejects";
+
+const FORMATS_HELP: &str = "\
+The name goes into the configuration:
+  [[feed]]
+  id = \"mine\"
+  source = \"lists/mine.txt\"
+  format = \"plain\"";
+
 /// blackthorn collects blocklists, merges them into one numbered generation, and serves it as a DNSBL, as a packet
 /// filter in the kernel and as data.
 #[derive(Debug, Parser)]
@@ -35,16 +87,22 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the daemon in the foreground. HUP reloads, TERM and INT stop, USR1 logs statistics.
+    #[command(after_help = RUN_HELP)]
     Run(ConfigArg),
     /// Check a configuration and the files it names, without touching anything.
-    Check(Shown),
+    #[command(after_help = CHECK_HELP)]
+    Check(Check),
     /// Explain addresses: which feeds list them, what each zone answers, what the filter does.
+    #[command(after_help = LOOKUP_HELP)]
     Lookup(Lookup),
     /// Show the running daemon: generation, zones, filter, counters, warnings.
-    Status(Shown),
+    #[command(after_help = STATUS_HELP)]
+    Status(Status),
     /// Show feeds: state, age, counts, last error; with an id and --rejects the lines that were refused.
+    #[command(after_help = FEEDS_HELP)]
     Feeds(Feeds),
     /// Describe the feed formats.
+    #[command(after_help = FORMATS_HELP)]
     Formats(JsonArg),
 }
 
@@ -56,6 +114,17 @@ pub struct ConfigArg {
     pub config: PathBuf,
 }
 
+/// Which daemon.
+#[derive(Debug, Args)]
+pub struct DaemonArg {
+    /// Which configuration: it names the control socket.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Control socket of the daemon; then the configuration is not read.
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
 /// JSON or text.
 #[derive(Debug, Args)]
 pub struct JsonArg {
@@ -64,15 +133,26 @@ pub struct JsonArg {
     pub json: bool,
 }
 
-/// Configuration and output form.
+/// `blackthorn check`.
 #[derive(Debug, Args)]
-pub struct Shown {
+pub struct Check {
     /// Which configuration.
     #[command(flatten)]
     pub config: ConfigArg,
     /// Output form.
     #[command(flatten)]
-    pub json: JsonArg,
+    pub form: JsonArg,
+}
+
+/// `blackthorn status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: DaemonArg,
+    /// Output form.
+    #[command(flatten)]
+    pub form: JsonArg,
 }
 
 /// `blackthorn lookup`.
@@ -84,9 +164,12 @@ pub struct Lookup {
     /// Ask the stored copies on disk even if a daemon is running.
     #[arg(long)]
     pub from_disk: bool,
-    /// Configuration and output form.
+    /// Which daemon.
     #[command(flatten)]
-    pub shown: Shown,
+    pub daemon: DaemonArg,
+    /// Output form.
+    #[command(flatten)]
+    pub form: JsonArg,
 }
 
 /// `blackthorn feeds`.
@@ -98,9 +181,12 @@ pub struct Feeds {
     /// List the refused lines of the feed's last body, with line number and reason.
     #[arg(long, requires = "feed")]
     pub rejects: bool,
-    /// Configuration and output form.
+    /// Which daemon.
     #[command(flatten)]
-    pub shown: Shown,
+    pub daemon: DaemonArg,
+    /// Output form.
+    #[command(flatten)]
+    pub form: JsonArg,
 }
 
 #[cfg(test)]

@@ -16,9 +16,6 @@
 //!
 //! Edges of the process, used by `main` and the commands: [`cli`] (the command line), [`logging`] (events to standard
 //! error), [`signals`] (what operators ask for, as a channel), [`notify`] (what systemd is told).
-//! - [`stats`]: counters of everything that happens.
-//! - [`live`]: the published generation, for readers without locks.
-//! - [`dns`]: answers DNSBL questions over UDP and TCP.
 
 pub mod cli;
 pub mod collector;

@@ -2,11 +2,18 @@
 //!
 //! Every counter starts at 0 with the process and only rises; it wraps after 2^64.
 
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A counter.
-#[derive(Debug, Default)]
+/// A counter. Its clone is a copy of the current value that no longer moves: for reports.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Counter(AtomicU64);
+
+impl Clone for Counter {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.get()))
+    }
+}
 
 impl Counter {
     /// Adds one.
@@ -29,7 +36,7 @@ pub struct Stats {
 }
 
 /// Counters of the DNS side. `udp` and `tcp` count messages taken in; each is answered or counted in `dropped`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct DnsStats {
     /// Messages received in datagrams.
     pub udp: Counter,
@@ -52,7 +59,7 @@ pub struct DnsStats {
 }
 
 /// Replies by response code.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RcodeStats {
     /// NOERROR.
     pub noerror: Counter,

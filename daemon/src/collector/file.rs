@@ -30,12 +30,30 @@ pub(super) async fn read(
     }
 }
 
+/// Reads `path`, which has at most `max_bytes`, on this thread.
+pub(super) fn read_whole(path: &Path, max_bytes: u64) -> Result<Vec<u8>, Cause> {
+    let (file, before) = open(path)?;
+    read_unchanged(&file, &before, max_bytes)
+}
+
 fn read_at(
     path: &Path,
     max_bytes: u64,
     known: Option<&Validators>,
     now: SystemTime,
 ) -> Result<Fetched, Cause> {
+    let (file, before) = open(path)?;
+    let etag = Some(fingerprint(&before));
+    if known.is_some_and(|known| known.etag == etag) {
+        return Ok(Fetched::NotModified);
+    }
+    let bytes = read_unchanged(&file, &before, max_bytes)?;
+    let validators =
+        if settled(&before, now) { Validators { etag, last_modified: None } } else { Validators::default() };
+    Ok(Fetched::Body { bytes, validators })
+}
+
+fn open(path: &Path) -> Result<(File, Metadata), Cause> {
     // Looked at before it is opened: opening a device can have effects.
     regular(std::fs::metadata(path).map_err(Cause::File)?.file_type())?;
     // Should it have become a FIFO since, opening does not wait for a writer.
@@ -43,18 +61,15 @@ fn read_at(
         OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(Cause::File)?;
     let before = file.metadata().map_err(Cause::File)?;
     regular(before.file_type())?;
+    Ok((file, before))
+}
 
-    let etag = Some(fingerprint(&before));
-    if known.is_some_and(|known| known.etag == etag) {
-        return Ok(Fetched::NotModified);
-    }
-    let bytes = read_capped(&file, before.len(), max_bytes)?;
-    if fingerprint(&file.metadata().map_err(Cause::File)?) != fingerprint(&before) {
+fn read_unchanged(file: &File, before: &Metadata, max_bytes: u64) -> Result<Vec<u8>, Cause> {
+    let bytes = read_capped(file, before.len(), max_bytes)?;
+    if fingerprint(&file.metadata().map_err(Cause::File)?) != fingerprint(before) {
         return Err(Cause::Changing);
     }
-    let validators =
-        if settled(&before, now) { Validators { etag, last_modified: None } } else { Validators::default() };
-    Ok(Fetched::Body { bytes, validators })
+    Ok(bytes)
 }
 
 fn regular(kind: FileType) -> Result<(), Cause> {

@@ -25,6 +25,7 @@ pub use redirect::Refusal;
 
 use crate::config::source::Source;
 use crate::core::validators::Validators;
+use std::path::Path;
 use std::time::Duration;
 
 /// Bounds of one fetch.
@@ -62,6 +63,14 @@ pub enum Fetched {
 #[derive(Debug)]
 pub struct Fetcher {
     http: http::Http,
+}
+
+/// Reads a feed that is a file, on this thread and whatever copy is at hand. For commands; the daemon has [`Fetcher`].
+///
+/// # Errors
+/// As [`Fetcher::fetch`].
+pub fn read_file(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FetchError> {
+    file::read_whole(path, max_bytes).map_err(|cause| FetchError { place: path.display().to_string(), cause })
 }
 
 impl Fetcher {

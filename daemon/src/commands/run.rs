@@ -5,9 +5,10 @@
 
 use crate::collector::{FetchError, Fetcher};
 use crate::config::{Config, ConfigErrors};
-use crate::control::{self, Control, ControlError, Process, Reload};
+use crate::control::report::{Process, Reload};
+use crate::control::{self, Control, ControlError};
 use crate::dns::{BindError, DnsServer};
-use crate::engine::{self, Command, Engine, ExcludeError};
+use crate::engine::{self, Command, Engine, ExcludeError, unix_now};
 use crate::live::Live;
 use crate::notify::{Notifier, NotifyError};
 use crate::signals::{Signal, Signals};
@@ -16,7 +17,7 @@ use crate::store::{Opened, Recovered, Store, StoreError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -236,9 +237,4 @@ impl Daemon {
             "statistics"
         );
     }
-}
-
-/// Seconds since 1970; 0 on a clock before that.
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

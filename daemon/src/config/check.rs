@@ -94,10 +94,7 @@ impl Check<'_, '_> {
         let refresh = self.refresh(raw.refresh.as_ref(), source.as_ref());
         let key = "timeout in [[feed]]";
         let timeout = self.duration(raw.timeout.as_ref(), key, 5 * MINUTE, (SECOND, HOUR), "");
-        let (key, default) = ("connect_timeout in [[feed]]", timeout.min(10 * SECOND));
-        let connect_timeout =
-            self.duration(raw.connect_timeout.as_ref(), key, default, (SECOND, timeout), "");
-        Some(Feed { id: id?, source: source?, refresh, rules: rules?, gate, connect_timeout, timeout })
+        Some(Feed { id: id?, source: source?, refresh, rules: rules?, gate, timeout })
     }
 
     fn feed_rules(&mut self, at: Place, raw: &raw::Feed) -> Option<feed::Rules> {

@@ -89,8 +89,6 @@ pub struct Feed {
     pub rules: feed::Rules,
     /// What it must satisfy as a whole.
     pub gate: gate::Rules,
-    /// Longest time to connect; never above `timeout`.
-    pub connect_timeout: Duration,
     /// Longest time for a whole fetch.
     pub timeout: Duration,
 }

@@ -67,8 +67,6 @@ tables! {
         max_size: String = default r#""256MiB""#,
         /// Longest time for a whole fetch: "1s" to "1h".
         timeout: String = default r#""5m""#,
-        /// Longest time to connect: "1s" to `timeout`.
-        connect_timeout: String = default r#""10s""#,
     }
 
     /// `[[zone]]`

@@ -39,7 +39,6 @@ fn every_key_arrives() {
         max_rejects = 7
         max_size = "10MB"
         timeout = "1m"
-        connect_timeout = "3s"
         [[feed]]
         id = "b"
         source = "https://feeds.example/b?key=secret"
@@ -77,7 +76,7 @@ fn every_key_arrives() {
     let [a, b] = config.feeds.as_slice() else { panic!("{:?}", config.feeds) };
     assert_eq!((a.id.as_str(), &a.source), ("a", &Source::Path(base.join("lists/a.csv"))));
     assert_eq!(a.refresh, Duration::from_secs(90));
-    assert_eq!((a.timeout, a.connect_timeout), (Duration::from_secs(60), Duration::from_secs(3)));
+    assert_eq!(a.timeout, Duration::from_secs(60));
     assert_eq!(
         a.rules,
         feed::Rules {

@@ -2,6 +2,7 @@
 //!
 //! It reads the same table and the same zones as the DNS server and the packet filter, so what it says is what they do.
 
+use super::feed::SourceLine;
 use super::generation::Generation;
 use super::listing::ListingId;
 use super::network::{Network, fold};
@@ -43,15 +44,9 @@ pub struct NamedBy {
     /// The entries as written; filled in by whoever can read the stored body.
     #[serde(default)]
     pub lines: Vec<SourceLine>,
-}
-
-/// An entry as written in the feed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceLine {
-    /// Line number in the decoded body, from 1.
-    pub line: u32,
-    /// The line.
-    pub text: String,
+    /// How many more entries there are.
+    #[serde(default)]
+    pub more_lines: u64,
 }
 
 /// What one zone answers about the address.
@@ -90,7 +85,7 @@ pub fn explain(generation: &Generation, address: IpAddr) -> Explanation {
     let address = fold(address);
     let payload = generation.table.lookup(address);
     let zones = generation.zones.iter().map(|zone| {
-        let listed = zone.listed(&generation.table, address);
+        let listed = zone.loaded.then(|| zone.listed(&generation.table, address)).flatten();
         ZoneVerdict {
             zone: zone.spec().name.clone(),
             loaded: zone.loaded,
@@ -129,6 +124,7 @@ fn named_by(generation: &Generation, address: IpAddr, listing: ListingId) -> Vec
                 network: network.to_string(),
                 filtered: part.filtered,
                 lines: Vec::new(),
+                more_lines: 0,
             })
         })
         .collect();
@@ -140,6 +136,7 @@ fn named_by(generation: &Generation, address: IpAddr, listing: ListingId) -> Vec
             network: address.to_string(),
             filtered: false,
             lines: Vec::new(),
+            more_lines: 0,
         });
     }
     named

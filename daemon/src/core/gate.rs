@@ -48,7 +48,7 @@ pub enum GateFailure {
     Empty(Hollow),
     /// G07: too many rejected lines.
     #[error(
-        "{rejected} of {rows} rows rejected, more than {limit} %, {example}; check `format` or raise `max_rejects_percent`"
+        "{rejected} of {rows} rows rejected, more than {limit} %, {example}; check `format` or raise `max_rejects`"
     )]
     Rejects {
         /// Rejected rows.

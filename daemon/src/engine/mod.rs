@@ -3,14 +3,17 @@
 //! It owns what only one may own: the feeds' loaded data, the store, the packet filter and the next serial. Deliveries
 //! and commands reach it one at a time; everybody else reads what it publishes. In flow order: `slot` parses and judges
 //! one feed, [`exclude`] and [`host`] say what must not be listed or dropped, `publish` builds and publishes, [`status`]
-//! is what the engine says of itself.
+//! is what the engine says of itself. [`disk`] and [`written`] read the same things beside the engine, for commands and
+//! lookups.
 //!
 //! Memory: per feed the flattened segments (12 bytes a segment for IPv4, 48 for IPv6), held once and shared with the
 //! generation; while building, a second generation beside the live one.
 
+pub mod disk;
 pub mod exclude;
 pub mod host;
 pub mod status;
+pub mod written;
 
 mod packet_filter;
 mod publish;
@@ -24,6 +27,7 @@ use crate::config::{Config, Source};
 use crate::core::entry::FeedId;
 use crate::core::feed::Reject;
 use crate::core::protection::{Reservations, Reserved, built_in_exclusions};
+use crate::core::zone::{Zone, ZoneSpec};
 use crate::live::Live;
 use crate::store::{LastGood, Store};
 use packet_filter::PacketFilter;
@@ -107,10 +111,8 @@ impl Engine {
         let mut slots: Vec<Slot> = config.feeds.iter().cloned().map(Slot::new).collect();
         let mut save_problem = None;
         for slot in &mut slots {
-            match store.last_good(&slot.feed.id) {
-                Ok(Some(stored)) => slot.restore(&stored),
-                Ok(None) => {}
-                Err(error) => save_problem = Some(error.to_string()),
+            if let Err(error) = slot.recall(&store) {
+                save_problem = Some(error.to_string());
             }
         }
         Ok(Self {
@@ -197,8 +199,8 @@ impl Engine {
                 // Read differently now: judge the stored copy again under the new rules.
                 Some(_) | None => {
                     let mut slot = Slot::new(feed.clone());
-                    if let Ok(Some(stored)) = self.store.last_good(&feed.id) {
-                        slot.restore(&stored);
+                    if let Err(error) = slot.recall(&self.store) {
+                        self.save_problem = Some(error.to_string());
                     }
                     slot
                 }
@@ -350,7 +352,8 @@ impl Engine {
         let mut warnings: Vec<String> = self.config.warnings.iter().map(ToString::to_string).collect();
         warnings.extend(self.save_problem.iter().map(|problem| format!("state directory: {problem}")));
         warnings.extend(self.publisher.problems());
-        let zone = |spec: &crate::core::zone::ZoneSpec| ZoneStatus {
+        warnings.extend(parts.iter().flat_map(|generation| &generation.zones).filter_map(texts_left_out));
+        let zone = |spec: &ZoneSpec| ZoneStatus {
             name: spec.name.clone(),
             loaded: publish::zone_loaded(spec, &self.slots),
             feeds: spec.feeds.iter().filter_map(|f| Some(self.config.feed_id(f.feed)?.to_string())).collect(),
@@ -375,11 +378,19 @@ enum Kept {
     Refused,
 }
 
+/// What a zone cannot say in full.
+fn texts_left_out(zone: &Zone) -> Option<String> {
+    let (name, count) = (&zone.spec().name, zone.texts_left_out());
+    (count > 0).then(|| {
+        format!("zone {name}: {count} listings have more texts than fit a reply; some are left out, shorten the texts")
+    })
+}
+
 fn limits(slot: &Slot) -> FetchLimits {
     FetchLimits { max_bytes: slot.feed.rules.max_bytes, timeout: slot.feed.timeout }
 }
 
 /// Seconds since 1970; 0 on a clock before that.
-fn unix_now() -> u64 {
+pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

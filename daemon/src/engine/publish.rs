@@ -67,22 +67,8 @@ impl Publisher {
     ) -> Result<Next, BuildError> {
         let started = Instant::now();
         self.host = host_addresses();
-        let mut protections = built_in_protections();
-        protections.extend(self.host.reserved.iter().cloned());
-        let flat =
-            |slot: &Slot| (slot.feed.id.clone(), slot.loaded.as_ref().map(|loaded| Arc::clone(&loaded.flat)));
-        let plan = Plan {
-            feeds: slots.iter().map(flat).collect(),
-            exclusions: exclusions.clone(),
-            protections: Reservations::new(protections),
-            zones: &config.zones,
-            filter_feeds: &config.filter.feeds,
-        };
         let now = unix_now();
-        let mut generation = build(&plan, self.serial, now)?;
-        for zone in &mut generation.zones {
-            zone.loaded = zone_loaded(zone.spec(), slots);
-        }
+        let mut generation = generation(config, slots, exclusions, &self.host, (self.serial, now))?;
         let digest = generation.digest();
         if digest != self.digest || self.serial == 0 {
             generation.serial = next_serial(self.serial, now);
@@ -139,6 +125,32 @@ impl Publisher {
             protections: generation.protections.len() as u64,
         }
     }
+}
+
+/// Builds a generation from the slots. `stamp` is its serial and when it is built.
+pub(super) fn generation(
+    config: &Config,
+    slots: &[Slot],
+    exclusions: &Reservations,
+    host: &HostAddresses,
+    (serial, built_at): (u32, u64),
+) -> Result<Generation, BuildError> {
+    let mut protections = built_in_protections();
+    protections.extend(host.reserved.iter().cloned());
+    let flat =
+        |slot: &Slot| (slot.feed.id.clone(), slot.loaded.as_ref().map(|loaded| Arc::clone(&loaded.flat)));
+    let plan = Plan {
+        feeds: slots.iter().map(flat).collect(),
+        exclusions: exclusions.clone(),
+        protections: Reservations::new(protections),
+        zones: &config.zones,
+        filter_feeds: &config.filter.feeds,
+    };
+    let mut generation = build(&plan, serial, built_at)?;
+    for zone in &mut generation.zones {
+        zone.loaded = zone_loaded(zone.spec(), slots);
+    }
+    Ok(generation)
 }
 
 /// Seconds since 1970 if that is a step forward, else one more: a serial only rises (RFC 1982).

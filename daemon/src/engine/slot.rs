@@ -1,12 +1,13 @@
 //! One configured feed and what is loaded of it.
 
 use super::status::{FeedCounts, FeedState, FeedStatus};
-use crate::config::Feed;
+use crate::collector::read_file;
+use crate::config::{Feed, Source};
 use crate::core::feed::{self, BodyError, Reject};
 use crate::core::flatten::{Flat, flatten};
 use crate::core::gate::{self, GateFailure};
 use crate::core::merge::HeldBack;
-use crate::store::LastGood;
+use crate::store::{Event, LastGood, Store, StoreError};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use thiserror::Error;
@@ -83,14 +84,53 @@ impl Slot {
         }
     }
 
-    /// Takes the copy from the store, if it still passes under today's rules.
-    pub(super) fn restore(&mut self, stored: &LastGood) {
+    /// Takes what the store knows: the last good copy, if it still passes under today's rules, and what came of the
+    /// last attempt.
+    ///
+    /// # Errors
+    /// When any of it cannot be read; the rest is taken.
+    pub(super) fn recall(&mut self, store: &Store) -> Result<(), StoreError> {
+        let (stored, outcomes) = (store.last_good(&self.feed.id), store.outcomes(&self.feed.id, 1));
+        if let Ok([outcome, ..]) = outcomes.as_deref() {
+            self.checked_at = Some(outcome.at);
+            match &outcome.event {
+                Event::Accepted | Event::Unchanged => self.state = FeedState::Ok,
+                Event::Failed(why) => self.settle(FeedState::Failing, outcome.at, Some(why.clone())),
+            }
+        }
+        if let Ok(Some(stored)) = &stored {
+            self.restore(stored);
+        }
+        if self.loaded.is_none() && self.state == FeedState::Ok {
+            self.state = FeedState::Waiting;
+        }
+        stored?;
+        outcomes.map(drop)
+    }
+
+    fn restore(&mut self, stored: &LastGood) {
         match judge(&self.feed, &stored.body, stored.fetched_at) {
-            Ok(loaded) => self.loaded = Some(loaded),
+            Ok(loaded) => {
+                self.rejects = Arc::clone(&loaded.rejects);
+                self.loaded = Some(loaded);
+            }
             Err(refused) => {
                 tracing::warn!(feed = %self.feed.id, "the stored copy does not pass any more: {refused}");
+                self.state = FeedState::Quarantined;
                 self.last_error = Some(format!("the stored copy does not pass any more: {refused}"));
             }
+        }
+    }
+
+    /// Reads the feed from its file, on this thread and past the store. Does nothing for a feed that is no file.
+    pub(super) fn read_file(&mut self, at: u64) {
+        let Source::Path(path) = &self.feed.source else { return };
+        match read_file(path, self.feed.rules.max_bytes) {
+            Err(error) => self.failed(error.to_string(), at),
+            Ok(body) => match judge(&self.feed, &body, at) {
+                Ok(loaded) => drop(self.accept(loaded, at)),
+                Err(refused) => self.quarantine(&refused, at),
+            },
         }
     }
 

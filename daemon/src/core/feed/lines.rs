@@ -1,7 +1,6 @@
-//! Text to lines: line numbers, the length limit, blanks and comments.
+//! Text to lines: line numbers, the length limit, blanks, repairs and comments.
 
 use super::decode::BodyError;
-use super::token;
 use std::borrow::Cow;
 
 /// Longest line, in bytes, of formats that hold one entry per line (E23).
@@ -49,6 +48,21 @@ pub(super) fn trim(mut text: &[u8]) -> &[u8] {
     text
 }
 
+/// E04: `text` with Unicode blanks as spaces and Unicode dashes as `-`, or `None` when there are none.
+pub(super) fn repair(text: &[u8]) -> Option<String> {
+    if text.is_ascii() {
+        return None;
+    }
+    let text = std::str::from_utf8(text).ok()?;
+    let plain = |c: char| match c {
+        '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' | '\u{180e}' => ' ',
+        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' => '-',
+        c if !c.is_ascii() && c.is_whitespace() => ' ',
+        c => c,
+    };
+    text.chars().any(|c| plain(c) != c).then(|| text.chars().map(plain).collect())
+}
+
 /// How a format writes comments (E03).
 pub(super) struct Comments {
     /// What begins a comment.
@@ -71,7 +85,7 @@ pub(super) struct Content<'a> {
 pub(super) fn content<'a>(line: &'a [u8], comments: &Comments) -> Content<'a> {
     let (data, comment) = split_comment(line, comments);
     let comment = comment.map(Cow::Borrowed);
-    let Some(repaired) = token::repair(data) else {
+    let Some(repaired) = repair(data) else {
         return Content { data: Cow::Borrowed(data), comment, repaired: false };
     };
     let (data, hidden) = split_comment(trim(repaired.as_bytes()), comments);

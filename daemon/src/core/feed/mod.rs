@@ -1,8 +1,11 @@
 //! Feed formats: bytes of a fetched body to entries, one format per file.
 //!
 //! Formats are chosen by explicit name, never guessed. Every line becomes an entry, a comment or a reject that knows
-//! its line number and reason; nothing is dropped silently. In flow order: `decode` turns the body into text, a
-//! format splits it with `lines` and reads each word with `token`, `builder` settles and counts the result.
+//! its line number and reason; nothing is dropped silently.
+//!
+//! In flow order: `decode` turns the body into text, a format splits it with `lines`, `token` reads a word as a
+//! network, `space` decides which of its addresses a feed may list, `builder` counts what became of the line.
+//! The way back is `find`: from an address to the lines that name it.
 //!
 //! Bounds: the decoded text is at most [`Rules::max_bytes`], work is linear in it, and the entries take at most about
 //! 24 bytes of memory per byte of text (an IPv6 entry of 48 bytes, doubling growth, from lines of four bytes).
@@ -10,6 +13,7 @@
 mod builder;
 mod csv;
 mod decode;
+mod find;
 mod format;
 mod lines;
 mod netset;
@@ -25,6 +29,7 @@ mod tests;
 mod token;
 
 pub use decode::BodyError;
+pub use find::{Found, MAX_LINES, SourceLine, find};
 pub use format::{FORMATS, Format, FormatInfo};
 pub use parsed::{Counts, Declared, MAX_REJECTS, Parsed};
 pub use reject::{Reject, RejectReason};
@@ -34,7 +39,7 @@ pub use reject::{Reject, RejectReason};
 pub enum Column {
     /// By its name in the header line, upper or lower case.
     Name(String),
-    /// By number from 1; the file has no header.
+    /// By number from 1, 0 counting as 1; the file has no header.
     Number(u16),
 }
 
@@ -89,7 +94,11 @@ impl Rules {
 /// # Errors
 /// [`BodyError`] when the body as a whole is not a list in this format; single bad lines are rejects instead.
 pub fn parse(rules: &Rules, body: &[u8]) -> Result<Parsed, BodyError> {
-    let text = decode::text(body, rules.max_bytes)?;
+    read(rules, &decode::text(body, rules.max_bytes)?)
+}
+
+/// Reads a decoded body.
+fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
     let read = match rules.format {
         Format::Plain => plain::read,
         Format::ScoreTsv => score_tsv::read,
@@ -98,5 +107,5 @@ pub fn parse(rules: &Rules, body: &[u8]) -> Result<Parsed, BodyError> {
         Format::Netset => netset::read,
         Format::Csv => csv::read,
     };
-    read(rules, &text)
+    read(rules, text)
 }

@@ -1,4 +1,4 @@
-//! Sets with a machine-readable comment header (F22): `# Entries : 4425 subnets, 610432151 unique IPs`.
+//! Sets with a machine-readable comment header (F22): `# Entries : 2 subnets, 257 unique IPs`.
 //!
 //! The number of subnets, or of addresses in a set of hosts, is the number of rows that must follow.
 
@@ -27,7 +27,7 @@ pub(super) fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
     })
 }
 
-/// The number in `Entries : 4425 subnets, ...` or `Entries : 4425 unique IPs`.
+/// The number in `Entries : 2 subnets, ...` or `Entries : 2 unique IPs`.
 fn entries(comment: &[u8]) -> Option<u64> {
     let (key, value) = str::from_utf8(comment).ok()?.split_once(':')?;
     let mut words = value.split_whitespace();

@@ -1,4 +1,4 @@
-//! Spamhaus text lists (F20): `1.10.16.0/20 ; SBL256894`, closed by `; EOF`.
+//! Spamhaus text lists (F20): `192.0.2.0/24 ; REF1`, closed by `; EOF`.
 
 use super::builder::Builder;
 use super::lines::{self, Comments, MAX_LINE};

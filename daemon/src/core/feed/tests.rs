@@ -64,6 +64,7 @@ fn f03_bad_ranges_are_rejected() {
     assert_eq!(refusal("192.0.2.9-2001:db8::"), MixedRange);
     assert_eq!(refusal("192.0.2.0/25-192.0.2.128/25"), PrefixLength);
     assert_eq!(refusal("192.0.2.1-192.0.2.300"), OctetRange);
+    assert_eq!(refusal("192.0.2.1-192.0.2.128/25"), NotAnAddress);
     assert_eq!(refusal("192.0.2.1-"), Empty);
 }
 
@@ -238,9 +239,15 @@ fn e14_transition_space_is_taken_host_by_host() {
         listed(&plain(hosts.join("\n"))),
         ["2002:c000:207::/48", "2002:c000:207::1", "2001:0:c000:207::/64", "64:ff9b::c000:207"]
     );
-    for text in
-        ["2002::/20", "2002:c000::/47", "2001::/32", "2001::/24", "64:ff9b::/96", "64:ff9b::1-64:ff9b::2"]
-    {
+    for text in [
+        "2002::/20",
+        "2002:c000::/47",
+        "2001:0:c000:206::/63",
+        "2001::/32",
+        "2001::/24",
+        "64:ff9b::/96",
+        "64:ff9b::1-64:ff9b::2",
+    ] {
         assert_eq!(refusal(text), RejectReason::TransitionSpace, "{text}");
     }
 }

@@ -3,7 +3,7 @@
 //! Rule: only what every tool reads the same way is an address. Spellings with two meanings are rejected with their
 //! own reason, so that an operator can see what a publisher does.
 
-use super::lines::{is_blank, trim};
+use super::lines::{is_blank, repair, trim};
 use super::reject::RejectReason;
 use crate::core::network::{Network, NetworkError};
 use crate::core::span::Span;
@@ -45,23 +45,19 @@ fn read_ascii(token: &[u8], spelling: Spelling) -> Result<Reading, RejectReason>
     // Nothing that is an address holds a byte outside ASCII, so this loses none.
     let text = std::str::from_utf8(token).map_err(|_| RejectReason::NotAnAddress)?;
     let plain = |network| Reading { network, repaired: false, port: false };
-    if let Some(address) = address(text) {
-        return Ok(plain(Network::host(address)));
-    }
-    if let Some((base, len)) = text.split_once('/')
-        && let Some((base, brackets)) = bracketed(base)
-    {
+    if let Some((base, len)) = text.split_once('/') {
+        let (base, brackets) = bracketed(base).ok_or_else(|| explain(text))?;
         let (network, masked) = prefix(base, len, spelling.strict)?;
         return Ok(Reading { repaired: masked || brackets, ..plain(network) });
+    }
+    if let Some((address, brackets)) = bracketed(text) {
+        return Ok(Reading { repaired: brackets, ..plain(Network::host(address)) });
     }
     if let Some((first, last)) = text.split_once('-')
         && let Some(first) = address(trimmed(first))
     {
         let last = address(trimmed(last)).ok_or_else(|| explain(trimmed(last)))?;
         return range(first, last).map(plain);
-    }
-    if let Some((address, brackets)) = bracketed(text) {
-        return Ok(Reading { repaired: brackets, ..plain(Network::host(address)) });
     }
     if let Some(address) = before_port(text) {
         if !spelling.ports {
@@ -155,10 +151,13 @@ fn explain(text: &str) -> RejectReason {
     }
 }
 
-/// What is wrong with four numbers that are not an address.
+/// What is wrong with four numbers in a token that is not a network.
 fn octets(text: &str) -> RejectReason {
     if text.split('.').any(|octet| octet.len() > 1 && octet.starts_with('0')) {
         RejectReason::LeadingZero
+    } else if text.parse::<Ipv4Addr>().is_ok() {
+        // The flaw is elsewhere in the token.
+        RejectReason::NotAnAddress
     } else {
         RejectReason::OctetRange
     }
@@ -182,21 +181,6 @@ fn digits_and(text: &str, others: &str) -> bool {
 
 fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_ascii() && is_blank(c as u8))
-}
-
-/// E04: `text` with Unicode blanks as spaces and Unicode dashes as `-`, or `None` when there are none.
-pub(super) fn repair(text: &[u8]) -> Option<String> {
-    if text.is_ascii() {
-        return None;
-    }
-    let text = std::str::from_utf8(text).ok()?;
-    let plain = |c: char| match c {
-        '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' | '\u{180e}' => ' ',
-        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' => '-',
-        c if !c.is_ascii() && c.is_whitespace() => ' ',
-        c => c,
-    };
-    text.chars().any(|c| plain(c) != c).then(|| text.chars().map(plain).collect())
 }
 
 /// The IPv4 address at the start of `text` and what follows it. Agrees with the std parser; spares it, and the

@@ -1,0 +1,171 @@
+//! The client of the control socket, for commands beside a running daemon.
+
+use super::api::MAX_ADDRESSES;
+use super::report::{Failure, Feeds, Lookup, Rejects, Status};
+use axum::http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+/// Longest wait for one answer: the server gives up on the engine before that.
+const TIMEOUT: Duration = Duration::from_secs(65);
+/// Largest answer, in bytes: a thousand rejects, or a hundred explanations with their lines, take a few MiB.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// There is no socket, or nobody behind it.
+    #[error("no daemon answers at {}: {error}; start it with `blackthorn run`, or name its socket with --socket", socket.display())]
+    NoDaemon {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The socket may not be used.
+    #[error("no right to use {}: ask as root, as the user of the daemon, or as a member of its group", .0.display())]
+    Permission(PathBuf),
+    /// It takes too long.
+    #[error("the daemon at {} does not answer within {} s; see its log", socket.display(), limit.as_secs())]
+    Timeout {
+        /// The socket.
+        socket: PathBuf,
+        /// How long it was given.
+        limit: Duration,
+    },
+    /// Something else than blackthorn, or a very different version.
+    #[error("what answers at {} does not speak our protocol: {problem}; is the daemon of the same version?", socket.display())]
+    Protocol {
+        /// The socket.
+        socket: PathBuf,
+        /// What was not understood.
+        problem: String,
+    },
+    /// The daemon said no.
+    #[error("{error}")]
+    Refused {
+        /// HTTP status.
+        status: StatusCode,
+        /// What it said.
+        error: String,
+    },
+}
+
+/// A client of one daemon. Every question takes its own connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+    timeout: Duration,
+}
+
+impl Client {
+    /// For the daemon behind this socket. Nothing is connected yet.
+    pub fn new(socket: &Path) -> Self {
+        Self { socket: socket.to_owned(), timeout: TIMEOUT }
+    }
+
+    /// Process, engine and counters.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.get("/v1/status").await
+    }
+
+    /// Every feed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn feeds(&self) -> Result<Feeds, ClientError> {
+        self.get("/v1/feeds").await
+    }
+
+    /// Refused lines of one feed.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] for an unknown feed.
+    pub async fn rejects(&self, feed: &str) -> Result<Rejects, ClientError> {
+        self.get(&format!("/v1/feeds/{}/rejects", escape(feed))).await
+    }
+
+    /// Explains addresses, at least one. Asks again for hundred of them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn lookup(&self, addresses: &[IpAddr]) -> Result<Lookup, ClientError> {
+        let (first, rest) = addresses.split_at(addresses.len().min(MAX_ADDRESSES));
+        let mut report: Lookup = self.get(&lookup_path(first)).await?;
+        for some in rest.chunks(MAX_ADDRESSES) {
+            let more: Lookup = self.get(&lookup_path(some)).await?;
+            report.addresses.extend(more.addresses);
+            let new = more.notes.into_iter().filter(|note| !report.notes.contains(note));
+            report.notes.extend(new.collect::<Vec<_>>());
+        }
+        Ok(report)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let limited = timeout(self.timeout, self.ask(path)).await;
+        let (status, body) = limited
+            .map_err(|_| ClientError::Timeout { socket: self.socket.clone(), limit: self.timeout })??;
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|error| self.protocol(error));
+        }
+        let failure: Failure = serde_json::from_slice(&body)
+            .map_err(|error| self.protocol(format!("status {status}, {error}")))?;
+        Err(ClientError::Refused { status, error: failure.error })
+    }
+
+    async fn ask(&self, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.not_connected(error))?;
+        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|error| self.protocol(error))?;
+        let request = Request::get(path).header(header::HOST, "blackthorn").body(Empty::<Bytes>::new());
+        let request = request.map_err(|error| self.protocol(error))?;
+        let answer = async move {
+            let response = sender.send_request(request).await.map_err(|error| self.protocol(error))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+            Ok((status, body.map_err(|error| self.protocol(error))?.to_bytes()))
+        };
+        // The connection has to be driven while the answer is awaited; what ends it shows in the answer.
+        let (answer, _) = tokio::join!(answer, connection);
+        answer
+    }
+
+    fn not_connected(&self, error: io::Error) -> ClientError {
+        let socket = self.socket.clone();
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => ClientError::Permission(socket),
+            _ => ClientError::NoDaemon { socket, error },
+        }
+    }
+
+    fn protocol(&self, problem: impl ToString) -> ClientError {
+        ClientError::Protocol { socket: self.socket.clone(), problem: problem.to_string() }
+    }
+}
+
+fn lookup_path(addresses: &[IpAddr]) -> String {
+    let query: Vec<String> = addresses.iter().map(|address| format!("address={address}")).collect();
+    format!("/v1/lookup?{}", query.join("&"))
+}
+
+/// A path segment in which nothing but letters, digits, `.`, `_` and `-` stands for itself (RFC 3986 section 2.1).
+fn escape(segment: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    segment.bytes().map(escape).collect()
+}

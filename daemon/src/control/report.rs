@@ -1,0 +1,99 @@
+//! Reports: what the control socket answers with, and what `--json` prints. Plain data, no behaviour.
+//!
+//! Times are seconds since 1970.
+
+use crate::core::explain::Explanation;
+use crate::core::feed::Reject;
+use crate::engine::status::{EngineStatus, FeedStatus};
+use crate::stats::DnsStats;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// The process, as `blackthorn status` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Version of the running program.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// When it was started.
+    pub started_at: u64,
+    /// Configuration file.
+    pub config: String,
+    /// Addresses that answer DNS, with the ports taken.
+    pub listen: Vec<SocketAddr>,
+    /// The last reload, if there was one.
+    pub reload: Option<Reload>,
+}
+
+/// A reload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reload {
+    /// When it ended.
+    pub at: u64,
+    /// Why it was refused; the old configuration stayed in force.
+    pub error: Option<String>,
+}
+
+/// `GET /v1/status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The process.
+    pub process: Process,
+    /// Generation, feeds, zones, filter and warnings.
+    pub engine: EngineStatus,
+    /// Counters of the DNS side.
+    pub dns: DnsStats,
+}
+
+/// Where an answer comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// The running daemon: what it serves now.
+    Daemon,
+    /// The state directory: what a daemon would serve if it were started now, before it fetches anything.
+    Disk,
+}
+
+/// `GET /v1/feeds`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Feeds {
+    /// Where this comes from.
+    pub origin: Origin,
+    /// What could not be found out.
+    pub notes: Vec<String>,
+    /// Feeds in configuration order.
+    pub feeds: Vec<FeedStatus>,
+}
+
+/// `GET /v1/feeds/{id}/rejects`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejects {
+    /// Where this comes from.
+    pub origin: Origin,
+    /// Feed id.
+    pub feed: String,
+    /// Refused lines of the last body, at most the first [`crate::core::feed::MAX_REJECTS`].
+    pub rejects: Vec<Reject>,
+}
+
+/// `GET /v1/lookup?address=…`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lookup {
+    /// Where this comes from.
+    pub origin: Origin,
+    /// What could not be found out.
+    pub notes: Vec<String>,
+    /// What the packet filter does with what it lists: `drop`, `monitor` or `off`.
+    pub filter: String,
+    /// One answer for each address, in the order asked.
+    pub addresses: Vec<Explanation>,
+}
+
+/// The body of every answer that is no success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What went wrong.
+    pub error: String,
+}

@@ -1,0 +1,293 @@
+//! The server and the client against a generation built from files, on a socket in a temporary directory.
+
+use super::client::{Client, ClientError};
+use super::report::{Origin, Process};
+use super::{Control, Server, bind};
+use crate::config::Config;
+use crate::core::feed::{Reject, RejectReason};
+use crate::engine::Command;
+use crate::engine::disk::Disk;
+use crate::engine::status::EngineStatus;
+use crate::live::Live;
+use crate::stats::Stats;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+
+const CONFIG: &str = "\
+state_dir = \"state\"
+[[feed]]
+id = \"mine\"
+source = \"mine.txt\"
+format = \"plain\"
+[[zone]]
+name = \"bl.example\"
+feeds = [{ id = \"mine\", code = \"127.0.0.4\", text = \"Listed: $\" }]
+[exclude]
+networks = [\"192.0.2.80/28\"]
+[filter]
+interfaces = []
+feeds = [\"mine\"]
+";
+const LIST: &str = "# ours\n192.0.2.0/24 # wide\n192.0.2.7\n2001:db8::/48\n";
+
+/// A served socket with everything behind it but an engine.
+struct Daemon {
+    dir: TempDir,
+    socket: PathBuf,
+    server: Server,
+    process: watch::Sender<Process>,
+    stats: Arc<Stats>,
+    commands: mpsc::Receiver<Command>,
+    _engine: watch::Sender<Arc<EngineStatus>>,
+}
+
+impl Daemon {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("mine.txt"), LIST).unwrap();
+        let config = Config::parse(CONFIG, Path::new("test.toml"), dir.path()).unwrap();
+        let disk = Disk::load(&config);
+        let live = Live::default();
+        live.publish(Arc::new(disk.generation().unwrap()));
+        let engine = EngineStatus { feeds: disk.feeds(), ..EngineStatus::default() };
+        let engine = watch::Sender::new(Arc::new(engine));
+        let process = watch::Sender::new(Process {
+            version: "1.2.3".to_owned(),
+            pid: 7,
+            started_at: 1_795_000_000,
+            config: "test.toml".to_owned(),
+            listen: vec!["[::1]:5300".parse().unwrap()],
+            reload: None,
+        });
+        let (sender, commands) = mpsc::channel(1);
+        let stats = Arc::new(Stats::default());
+        let socket = dir.path().join("run/control.sock");
+        let server = bind(&socket).unwrap().serve(Control {
+            live,
+            engine: engine.subscribe(),
+            process: process.subscribe(),
+            config: watch::Sender::new(Arc::new(config)),
+            commands: sender,
+            stats: Arc::clone(&stats),
+        });
+        Self { dir, socket, server: server.unwrap(), process, stats, commands, _engine: engine }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&self.socket)
+    }
+
+    /// Sends bytes and reads until the server closes.
+    async fn raw(&self, request: &[u8]) -> String {
+        let mut stream = UnixStream::connect(&self.socket).await.unwrap();
+        // The server may close before it has read everything.
+        let _ = stream.write_all(request).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+#[tokio::test]
+async fn status_is_what_process_engine_and_counters_say() {
+    let daemon = Daemon::start();
+    daemon.stats.dns.listed.add_one();
+    daemon.process.send_modify(|process| process.pid = 8);
+    let status = daemon.client().status().await.unwrap();
+    assert_eq!(status.process, *daemon.process.borrow());
+    assert_eq!(status.process.pid, 8);
+    assert_eq!(status.dns.listed.get(), 1);
+    assert_eq!(status.engine.feeds.len(), 1);
+    let feeds = daemon.client().feeds().await.unwrap();
+    assert_eq!((feeds.origin, feeds.feeds), (Origin::Daemon, status.engine.feeds));
+}
+
+#[tokio::test]
+async fn lookups_show_the_entries_as_written() {
+    let daemon = Daemon::start();
+    let addresses = ["192.0.2.7", "::ffff:192.0.2.81", "2001:db8::1", "198.51.100.1"];
+    let addresses = addresses.map(|address| address.parse().unwrap());
+    let report = daemon.client().lookup(&addresses).await.unwrap();
+    assert_eq!((report.origin, report.notes.len(), &*report.filter), (Origin::Daemon, 0, ""));
+    let shown: Vec<String> = report
+        .addresses
+        .iter()
+        .map(|e| {
+            let lines: Vec<_> = e.feeds.iter().flat_map(|f| &f.lines).map(|l| (l.line, &*l.text)).collect();
+            format!("{} {} {lines:?} {:?}", e.address, e.listed, e.zones[0].texts)
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            r#"192.0.2.7 true [(2, "192.0.2.0/24 # wide"), (3, "192.0.2.7")] ["Listed: 192.0.2.7"]"#,
+            r#"192.0.2.81 false [(2, "192.0.2.0/24 # wide")] []"#,
+            r#"2001:db8::1 true [(4, "2001:db8::/48")] ["Listed: 2001:db8::1"]"#,
+            r#"198.51.100.1 false [] []"#,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_lookup_does_not_fail_for_lines_that_cannot_be_read() {
+    let daemon = Daemon::start();
+    std::fs::remove_file(daemon.dir.path().join("mine.txt")).unwrap();
+    let report = daemon.client().lookup(&["192.0.2.7".parse().unwrap()]).await.unwrap();
+    assert!(report.addresses[0].listed);
+    assert!(
+        report.notes[0].starts_with("feed mine: entries as written are not shown: "),
+        "{:?}",
+        report.notes
+    );
+    std::fs::write(daemon.dir.path().join("mine.txt"), "198.51.100.1\n").unwrap();
+    let report = daemon.client().lookup(&["192.0.2.7".parse().unwrap()]).await.unwrap();
+    assert!(report.notes[0].contains("does not have 1 of them any more"), "{:?}", report.notes);
+}
+
+#[tokio::test]
+async fn many_addresses_take_several_requests() {
+    let daemon = Daemon::start();
+    let addresses: Vec<_> = (0..250).map(|n: u8| std::net::IpAddr::from([192, 0, 2, n])).collect();
+    let report = daemon.client().lookup(&addresses).await.unwrap();
+    assert_eq!(report.addresses.iter().map(|e| e.address).collect::<Vec<_>>(), addresses);
+    let query = "address=192.0.2.1&".repeat(101);
+    let answer = daemon.raw(format!("GET /v1/lookup?{query} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("at most 100"), "{answer}");
+}
+
+#[tokio::test]
+async fn rejects_come_from_the_engine() {
+    let mut daemon = Daemon::start();
+    let client = daemon.client();
+    let reject = Reject { line: 3, text: "x".to_owned(), reason: RejectReason::NotAnAddress };
+    let engine = async {
+        for known in [true, false] {
+            let Some(Command::Rejects { feed, answer }) = daemon.commands.recv().await else { panic!() };
+            assert_eq!(feed.as_str(), if known { "mine" } else { "other" });
+            answer.send(known.then(|| [reject.clone()].into())).unwrap();
+        }
+    };
+    let asked = async {
+        assert_eq!(client.rejects("mine").await.unwrap().rejects, [reject.clone()]);
+        for unknown in ["other", "../x", "A b"] {
+            let error = client.rejects(unknown).await.unwrap_err();
+            assert_eq!(error.to_string(), format!("no feed {unknown:?} is configured"));
+        }
+    };
+    tokio::join!(engine, asked);
+    daemon.commands.close();
+    let error = client.rejects("mine").await.unwrap_err();
+    assert_eq!(error.to_string(), "the daemon is stopping");
+}
+
+#[tokio::test]
+async fn hostile_requests_get_an_error() {
+    let daemon = Daemon::start();
+    for (request, status, said) in [
+        ("GET / HTTP/1.1", 404, "nothing at /; there are /v1/status"),
+        ("GET /v1/lookup HTTP/1.1", 400, "give addresses"),
+        ("GET /v1/lookup?address= HTTP/1.1", 400, "is no IPv4 or IPv6 address"),
+        ("GET /v1/lookup?address=192.0.2.300 HTTP/1.1", 400, "192.0.2.300"),
+        ("GET /v1/lookup?address=192.0.2.1&x=1 HTTP/1.1", 400, "unknown parameter"),
+        ("GET /v1/lookup?address=%ff HTTP/1.1", 400, "error"),
+        ("GET /v1/feeds/%ff/rejects HTTP/1.1", 400, "error"),
+        ("GET /v1/feeds/%2e%2e%2f/rejects HTTP/1.1", 404, "no feed"),
+        ("POST /v1/status HTTP/1.1", 405, "POST is not supported here; use GET"),
+        ("DELETE /v1/feeds/mine/rejects HTTP/1.1", 405, "use GET"),
+    ] {
+        let answer = daemon.raw(format!("{request}\r\nHost: x\r\n\r\n").as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let body: super::report::Failure = serde_json::from_str(body).unwrap();
+        assert!(body.error.contains(said) || said == "error", "{request}: {}", body.error);
+    }
+    // Too large or no HTTP at all: answered by the HTTP library, without a body.
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(20_000));
+    assert!(daemon.raw(long.as_bytes()).await.starts_with("HTTP/1.1 4"));
+    let many = format!("GET /v1/status HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(200));
+    assert!(daemon.raw(many.as_bytes()).await.starts_with("HTTP/1.1 4"));
+    assert!(daemon.raw(b"\x16\x03\x01\x02\0\x01\0").await.starts_with("HTTP/1.1 400 "));
+    // A body is not read; a second request on the connection is not answered.
+    let body = b"GET /v1/feeds HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n";
+    assert!(daemon.raw(body).await.starts_with("HTTP/1.1 200 "));
+    let twice = daemon.raw("GET /v1/feeds HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2).as_bytes()).await;
+    assert_eq!(twice.matches("HTTP/1.1").count(), 1);
+    assert!(daemon.client().status().await.is_ok(), "and goes on");
+}
+
+#[tokio::test]
+async fn idle_connections_hold_nobody_up_for_long() {
+    let daemon = Daemon::start();
+    let mut idle = Vec::new();
+    for _ in 0..40 {
+        idle.push(UnixStream::connect(&daemon.socket).await.unwrap());
+    }
+    tokio::time::pause();
+    assert!(daemon.client().status().await.is_ok());
+}
+
+#[tokio::test]
+async fn stopping_removes_the_socket_and_does_not_wait_for_idle_clients() {
+    let daemon = Daemon::start();
+    let _idle = UnixStream::connect(&daemon.socket).await.unwrap();
+    assert!(daemon.client().status().await.is_ok());
+    let Daemon { socket, server, dir: _dir, .. } = daemon;
+    tokio::time::timeout(Duration::from_secs(4), server.stop()).await.unwrap();
+    assert!(!socket.exists());
+    let error = Client::new(&socket).status().await.unwrap_err();
+    assert!(
+        matches!(&error, ClientError::NoDaemon { error, .. } if error.kind() == ErrorKind::NotFound),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn the_client_tells_apart_why_there_is_no_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("control.sock");
+    let ask = async || Client::new(&path).status().await.unwrap_err();
+
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(matches!(ask().await, ClientError::NoDaemon { .. }));
+    assert!(ask().await.to_string().contains("start it with `blackthorn run`"));
+    std::fs::remove_file(&path).unwrap();
+
+    let listener = UnixListener::bind(&path).unwrap();
+    for (answer, said) in [
+        ("", "connection closed"),
+        ("SSH-2.0-x\r\n", "invalid HTTP"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "missing field `process`"),
+        ("HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n", "status 500"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", "end of file"),
+    ] {
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1000];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        };
+        let ((), error) = tokio::join!(server, ask());
+        assert!(matches!(error, ClientError::Protocol { .. }), "{answer:?}: {error}");
+        assert!(error.to_string().contains(said), "{answer:?}: {error}");
+    }
+
+    tokio::time::pause();
+    assert!(matches!(ask().await, ClientError::Timeout { .. }), "nobody accepts");
+}
+
+#[tokio::test]
+async fn a_socket_that_may_not_be_used_is_not_a_missing_daemon() {
+    let daemon = Daemon::start();
+    std::fs::set_permissions(&daemon.socket, std::fs::Permissions::from_mode(0o000)).unwrap();
+    match UnixStream::connect(&daemon.socket).await {
+        Ok(_) => eprintln!("skipped: this user may connect whatever the mode says"),
+        Err(_) => assert!(matches!(daemon.client().status().await, Err(ClientError::Permission(_)))),
+    }
+}
