@@ -10,10 +10,7 @@ use blackthorn::filter::{Filter, FilterError};
 use blackthorn_testkit::line::Line;
 use blackthorn_testkit::needs;
 use blackthorn_testkit::netns::{Cable, Namespace};
-use std::fs;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -37,9 +34,6 @@ feeds = ["mine"]
 const LISTED: &str = "198.51.100.66\n2001:db8:1::66\n";
 /// Others, so that the feed is not empty.
 const UNRELATED: &str = "192.0.2.0/24\n2001:db8:2::/48\n";
-
-/// The user and group nobody.
-const NOBODY: u32 = 65_534;
 
 /// Can the packet filter be tested here? Prints why not, or fails when it must be.
 fn privileged() -> bool {
@@ -308,15 +302,7 @@ fn without_privileges_it_answers_and_says_in_one_line_that_the_filter_is_off() {
     }
     let site = Site::new(CONFIG);
     site.write("mine.txt", LISTED);
-    // A copy of the program where nobody may reach it.
-    let program = site.path("blackthorn");
-    fs::copy(env!("CARGO_BIN_EXE_blackthorn"), &program).unwrap();
-    for path in ["", "blackthorn", "blackthorn.toml", "mine.txt"].map(|name| site.path(name)) {
-        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-    }
-    let mut command = site.command_of(&program);
-    command.uid(NOBODY).gid(NOBODY);
-    let daemon = Daemon::start(command);
+    let daemon = Daemon::start(site.command_of_nobody());
     let said = daemon.log.all("the packet filter is off");
     assert_eq!(said.len(), 1, "{said:?}");
     assert_eq!(said[0].level(), "WARN");

@@ -1,12 +1,12 @@
 //! Starts, ends and crashes: what was served before is served again, and what cannot work says why.
 
 use crate::dns::{owner, said};
-use crate::harness::{Daemon, Mark, PATIENCE, Site};
+use crate::harness::{Daemon, Mark, PATIENCE, Site, chown_all};
 use crate::http::{Publisher, Reply};
 use blackthorn_testkit::needs;
 use blackthorn_testkit::tmpfs::Tmpfs;
 use hickory_proto::rr::RecordType::A;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
@@ -176,10 +176,15 @@ impl Damage {
 fn a_second_daemon_on_the_same_state_is_refused_and_harms_nobody() {
     let site = local_site();
     let daemon = site.start();
-    let said = site.refusal();
-    assert!(said.contains("another blackthorn"), "{said}");
+    for (control, named) in [("control.sock", "control.sock"), ("second.sock", "state directory")] {
+        site.configure(&format!("{LOCAL}[control]\nsocket = \"{control}\"\n"));
+        let said = site.refusal();
+        assert!(said.contains("another blackthorn") && said.contains(named), "{said}");
+    }
+    assert!(!site.path("second.sock").exists(), "the refused one leaves nothing behind");
+    site.configure(LOCAL);
     assert_eq!(about(&daemon, "192.0.2.7"), "127.0.0.2");
-    assert!(site.path("control.sock").exists(), "the first one's control socket");
+    assert!(site.path("control.sock").exists(), "the socket of the first one");
     daemon.reload();
     daemon.stop();
     site.start().stop();
@@ -256,6 +261,32 @@ fn a_state_directory_made_at_the_first_start_is_closed_to_others() {
     assert_eq!(fs::metadata(site.path("state")).unwrap().permissions().mode() & 0o777, 0o700);
     let database = fs::metadata(site.path("state/blackthorn.db")).unwrap();
     assert_eq!(database.permissions().mode() & 0o077, 0);
+}
+
+#[test]
+fn state_that_cannot_be_written_is_served_all_the_same() {
+    if !needs::root() {
+        needs::skip("a directory of another user needs root");
+        return;
+    }
+    let site = local_site();
+    Daemon::start(site.command_of_nobody()).stop();
+    spoil(&site, "mine.txt");
+    let command = site.command_of_nobody();
+    chown_all(&site.path("state"), 0);
+    for (path, mode) in [("state", 0o755), ("state/blackthorn.db", 0o644)] {
+        fs::set_permissions(site.path(path), Permissions::from_mode(mode)).unwrap();
+    }
+    let daemon = Daemon::start(command);
+    let event = daemon.log.wait("serving the last good copies, nothing new will be kept");
+    assert_eq!(event.level(), "ERROR");
+    assert_eq!(about(&daemon, "192.0.2.7"), "127.0.0.2");
+
+    fs::remove_dir(site.path("mine.txt")).unwrap();
+    site.write("mine.txt", "192.0.2.8\n");
+    daemon.reload();
+    assert_eq!([about(&daemon, "192.0.2.7"), about(&daemon, "192.0.2.8")], ["NXDOMAIN", "127.0.0.2"]);
+    daemon.stop();
 }
 
 /// Room for database and log, and little more.
@@ -355,4 +386,18 @@ fn without_arguments_or_with_an_unknown_path_the_exit_code_is_two() {
     assert_eq!(code, Some(2));
     assert!(said.starts_with("blackthorn: ") && said.contains("/nonexistent/blackthorn.toml"), "{said}");
     assert_eq!(run(&["run", "--no-such-option"]).0, Some(2));
+}
+
+#[test]
+fn usr1_logs_the_statistics() {
+    let site = local_site();
+    let daemon = site.start();
+    for address in ["192.0.2.7", "192.0.2.8", "192.0.2.9"] {
+        about(&daemon, address);
+    }
+    daemon.dns().ask_tcp("bl.example", A);
+    daemon.signal(libc::SIGUSR1);
+    let event = daemon.log.wait("statistics");
+    let numbers = ["udp", "tcp", "listed", "not_listed"].map(|name| event.number(name));
+    assert_eq!(numbers, [3, 1, 1, 2], "{}", event.raw);
 }
