@@ -1,63 +1,15 @@
 //! Real packets over veth between two network namespaces.
 
-use crate::setup::{CLEAN_V4, CLEAN_V6, LISTED_V4, LISTED_V6, open, plan, privileged, table, two_hosts};
+use crate::setup::{LISTED_V4, LISTED_V6, open, plan, privileged, table, two_hosts};
 use crate::tables::padded;
 use blackthorn::core::filter_plan::{FilterPlan, Mode};
 use blackthorn::filter::{AttachError, Attached, Filter, InterfaceState, InterfaceStatus};
 use blackthorn_common::payload::Class;
 use blackthorn_common::verdict::Reason;
+use blackthorn_testkit::line::Line;
 use blackthorn_testkit::netns::{Cable, Namespace};
-use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
-
-/// One family's sockets: two senders at the peer and the receiver at the host.
-struct Line {
-    listed: UdpSocket,
-    clean: UdpSocket,
-    receiver: UdpSocket,
-}
-
-impl Line {
-    fn v4(cable: &Cable) -> Self {
-        Self::new(cable, LISTED_V4, CLEAN_V4, "198.51.100.1")
-    }
-
-    fn v6(cable: &Cable) -> Self {
-        Self::new(cable, LISTED_V6, CLEAN_V6, "2001:db8:1::1")
-    }
-
-    fn new(cable: &Cable, listed: &str, clean: &str, host: &str) -> Self {
-        let bind = |address: &str| UdpSocket::bind(SocketAddr::new(address.parse().unwrap(), 0)).unwrap();
-        let receiver = cable.host.enter(|| bind(host));
-        receiver.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let (listed, clean) = cable.peer.enter(|| (bind(listed), bind(clean)));
-        let target = receiver.local_addr().unwrap();
-        listed.connect(target).unwrap();
-        clean.connect(target).unwrap();
-        Self { listed, clean, receiver }
-    }
-
-    /// Sends from the listed source, then from the clean one, and says which arrive. The cable keeps the order, so the
-    /// clean datagram says that the listed one is not still on its way.
-    fn arrivals(&self, number: u32) -> Vec<&'static str> {
-        self.listed.send(&(number << 1).to_be_bytes()).unwrap();
-        self.clean.send(&(number << 1 | 1).to_be_bytes()).unwrap();
-        let mut arrived = Vec::new();
-        loop {
-            let mut bytes = [0; 4];
-            assert_eq!(self.receiver.recv(&mut bytes).unwrap(), 4);
-            let received = u32::from_be_bytes(bytes);
-            assert_eq!(received >> 1, number, "a datagram of an earlier round");
-            if received & 1 == 1 {
-                arrived.push("clean");
-                return arrived;
-            }
-            arrived.push("listed");
-        }
-    }
-}
 
 fn filtered(how: Attached) -> Vec<InterfaceStatus> {
     vec![InterfaceStatus { name: "bt0".into(), state: InterfaceState::Filtered { how, fallback: None } }]

@@ -8,7 +8,8 @@ use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::fs::chown;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -18,6 +19,9 @@ use tempfile::TempDir;
 
 /// How long anything may take that must happen: enough for a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// User and group nobody.
+const NOBODY: u32 = 65_534;
 
 /// A directory for one daemon at a time: `blackthorn.toml`, lists, `state/`, `control.sock`.
 pub(crate) struct Site {
@@ -32,11 +36,17 @@ impl Site {
         site
     }
 
-    /// Writes the configuration: the one given, from its second line on, with a state directory before it and a control
-    /// socket behind it; DNS on a free port unless it has a `[dns]` of its own.
+    /// Writes the configuration: the one given, from the second line on, with a state directory before it, and behind
+    /// it DNS on a free port and a control socket, unless it has `[dns]` or `[control]` of its own.
     pub(crate) fn configure(&self, config: &str) {
-        let dns = if config.contains("[dns]") { "" } else { "[dns]\nlisten = [\"127.0.0.1:0\"]\n" };
-        let text = format!("state_dir = \"state\"\n{config}\n{dns}[control]\nsocket = \"control.sock\"\n");
+        let mut text = format!("state_dir = \"state\"\n{config}\n");
+        for (section, default) in
+            [("[dns]", "listen = [\"127.0.0.1:0\"]"), ("[control]", "socket = \"control.sock\"")]
+        {
+            if !config.contains(section) {
+                text += &format!("{section}\n{default}\n");
+            }
+        }
         self.write("blackthorn.toml", text);
     }
 
@@ -52,13 +62,23 @@ impl Site {
         self.dir.path().join(name)
     }
 
-    /// The command line of the daemon, without influence from this process's environment.
+    /// The command line of the daemon, uninfluenced by the environment of the tests.
     pub(crate) fn command(&self) -> Command {
         self.command_of(Path::new(env!("CARGO_BIN_EXE_blackthorn")))
     }
 
-    /// The same with another copy of the program.
-    pub(crate) fn command_of(&self, program: &Path) -> Command {
+    /// The same as user nobody, who then owns the whole site. Needs root.
+    pub(crate) fn command_of_nobody(&self) -> Command {
+        // A copy of the program, because the way to the original may be closed to others.
+        let program = self.path("blackthorn");
+        fs::copy(env!("CARGO_BIN_EXE_blackthorn"), &program).unwrap();
+        chown_all(self.dir.path(), NOBODY);
+        let mut command = self.command_of(&program);
+        command.uid(NOBODY).gid(NOBODY);
+        command
+    }
+
+    fn command_of(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.args(["run", "--log-format", "json", "--config"]).arg(self.path("blackthorn.toml"));
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::null());
@@ -76,6 +96,16 @@ impl Site {
         let status = daemon.exit();
         assert_eq!(status.code(), Some(2), "exit code of a refusal: {status}");
         daemon.log.text()
+    }
+}
+
+/// Gives a directory and all in it to a user and the group of the same number.
+pub(crate) fn chown_all(path: &Path, user: u32) {
+    chown(path, Some(user), Some(user)).unwrap();
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            chown_all(&entry.unwrap().path(), user);
+        }
     }
 }
 
@@ -100,11 +130,6 @@ impl Daemon {
         Self { child, log }
     }
 
-    /// Process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Where it answers DNS, as of its newest log line about it.
     pub(crate) fn address(&self) -> SocketAddr {
         let events = self.log.all("answering dns over udp and tcp");
@@ -125,15 +150,21 @@ impl Daemon {
 
     /// Reloads, and returns when the new configuration and the local lists are in force.
     pub(crate) fn reload(&self) {
-        let end = self.log.wait_from(self.hup(), "reload");
+        let end = self.end_of_reload();
         assert_eq!(end.message(), "reloaded", "{}", end.raw);
     }
 
     /// Reloads what must be refused, and returns the reason given.
     pub(crate) fn refused_reload(&self) -> String {
-        let end = self.log.wait_from(self.hup(), "reload");
+        let end = self.end_of_reload();
         assert!(end.message().starts_with("reload refused"), "{}", end.raw);
         end.message().to_owned()
+    }
+
+    fn end_of_reload(&self) -> Event {
+        self.log.wait_matching(self.hup(), "reloaded, or reload refused", |event| {
+            event.message() == "reloaded" || event.message().starts_with("reload refused")
+        })
     }
 
     /// Waits until data of a feed that came after `mark` is in force.
@@ -228,6 +259,11 @@ impl Event {
         self.field("level")
     }
 
+    /// A field that is a number.
+    pub(crate) fn number(&self, name: &str) -> u64 {
+        self.json[name].as_u64().unwrap()
+    }
+
     /// A text field, empty if there is none.
     pub(crate) fn field(&self, name: &str) -> &str {
         self.json[name].as_str().unwrap_or_default()
@@ -266,11 +302,9 @@ impl Log {
         self.wait_from(Mark::START, text)
     }
 
-    /// The same, after a mark. `"reload"` does not find `reloading`: what is waited for is the end of something.
+    /// The same, after a mark.
     pub(crate) fn wait_from(&self, mark: Mark, text: &str) -> Event {
-        self.wait_matching(mark, text, |event| {
-            event.message().contains(text) && event.message() != "reloading"
-        })
+        self.wait_matching(mark, text, |event| event.message().contains(text))
     }
 
     /// Waits for a message about a feed.

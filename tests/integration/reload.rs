@@ -230,6 +230,28 @@ fn reloads_that_come_faster_than_they_can_be_done_end_in_the_newest_state() {
     assert_eq!([about(&daemon, "192.0.2.50"), about(&daemon, "192.0.2.49")], ["127.0.0.2", "NXDOMAIN"]);
 }
 
+#[test]
+fn a_changed_list_is_noticed_without_a_signal() {
+    let site = Site::new(&CONFIG.replace("[[zone]]", "refresh = \"1s\"\n[[zone]]"));
+    site.write("mine.txt", "192.0.2.7\n");
+    let daemon = site.start();
+    let mark = daemon.log.mark();
+    site.write("mine.txt", "192.0.2.8\n");
+    daemon.wait_loaded(mark, "mine");
+    assert_eq!([about(&daemon, "192.0.2.7"), about(&daemon, "192.0.2.8")], ["NXDOMAIN", "127.0.0.2"]);
+}
+
+#[test]
+fn what_only_a_restart_can_change_is_said_and_left() {
+    let (site, daemon) = start();
+    site.configure(&format!("{CONFIG}[control]\nsocket = \"other.sock\"\n"));
+    let mark = daemon.log.mark();
+    daemon.reload();
+    let event = daemon.log.wait_from(mark, "takes effect at the next start");
+    assert!(event.level() == "WARN" && event.message().contains("other.sock"), "{}", event.raw);
+    assert!(site.path("control.sock").exists() && !site.path("other.sock").exists());
+}
+
 /// Generations to go through under load.
 const GENERATIONS: usize = 40;
 

@@ -1,8 +1,10 @@
-//! Oracle table, seeded prefixes, packet builders and network namespaces for tests.
+//! Oracle table, seeded prefixes, packet builders, network namespaces and full disks for tests.
 
+pub mod line;
 pub mod needs;
 pub mod netns;
 pub mod oracle;
 pub mod packet;
 pub mod prefixes;
 pub mod random;
+pub mod tmpfs;
