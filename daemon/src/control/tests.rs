@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 const CONFIG: &str = "\
 state_dir = \"state\"
@@ -37,15 +38,14 @@ feeds = [\"mine\"]
 ";
 const LIST: &str = "# ours\n192.0.2.0/24 # wide\n192.0.2.7\n2001:db8::/48\n";
 
-/// A served socket with everything behind it but an engine.
+/// A served socket with everything behind it; a stand-in for the engine answers its commands.
 struct Daemon {
     dir: TempDir,
     socket: PathBuf,
     server: Server,
     process: watch::Sender<Process>,
     stats: Arc<Stats>,
-    commands: mpsc::Receiver<Command>,
-    _engine: watch::Sender<Arc<EngineStatus>>,
+    engine: JoinSet<()>,
 }
 
 impl Daemon {
@@ -56,8 +56,7 @@ impl Daemon {
         let disk = Disk::load(&config);
         let live = Live::default();
         live.publish(Arc::new(disk.generation().unwrap()));
-        let engine = EngineStatus { feeds: disk.feeds(), ..EngineStatus::default() };
-        let engine = watch::Sender::new(Arc::new(engine));
+        let status = watch::Sender::new(Arc::default());
         let process = watch::Sender::new(Process {
             version: "1.2.3".to_owned(),
             pid: 7,
@@ -66,18 +65,22 @@ impl Daemon {
             listen: vec!["[::1]:5300".parse().unwrap()],
             reload: None,
         });
-        let (sender, commands) = mpsc::channel(1);
+        let (commands, inbox) = mpsc::channel(1);
+        let report = EngineStatus { feeds: disk.feeds(), ..EngineStatus::default() };
+        let mut engine = JoinSet::new();
+        let subscribed = status.subscribe();
+        engine.spawn(stand_in(inbox, status, report));
         let stats = Arc::new(Stats::default());
         let socket = dir.path().join("run/control.sock");
         let server = bind(&socket).unwrap().serve(Control {
             live,
-            engine: engine.subscribe(),
+            engine: subscribed,
             process: process.subscribe(),
             config: watch::Sender::new(Arc::new(config)),
-            commands: sender,
+            commands,
             stats: Arc::clone(&stats),
         });
-        Self { dir, socket, server: server.unwrap(), process, stats, commands, _engine: engine }
+        Self { dir, socket, server: server.unwrap(), process, stats, engine }
     }
 
     fn client(&self) -> Client {
@@ -93,6 +96,31 @@ impl Daemon {
         let _ = stream.read_to_end(&mut answer).await;
         String::from_utf8_lossy(&answer).into_owned()
     }
+}
+
+/// Reports when asked, and knows one reject of the feed `mine`.
+async fn stand_in(
+    mut commands: mpsc::Receiver<Command>,
+    status: watch::Sender<Arc<EngineStatus>>,
+    report: EngineStatus,
+) {
+    let report = Arc::new(report);
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Report { done } => {
+                status.send_replace(Arc::clone(&report));
+                done.send(()).unwrap();
+            }
+            Command::Rejects { feed, answer } => {
+                answer.send((feed.as_str() == "mine").then(|| [reject()].into())).unwrap();
+            }
+            Command::Reload { .. } => panic!("nobody asks for that here"),
+        }
+    }
+}
+
+fn reject() -> Reject {
+    Reject { line: 3, text: "x".to_owned(), reason: RejectReason::NotAnAddress }
 }
 
 #[tokio::test]
@@ -166,25 +194,19 @@ async fn many_addresses_take_several_requests() {
 async fn rejects_come_from_the_engine() {
     let mut daemon = Daemon::start();
     let client = daemon.client();
-    let reject = Reject { line: 3, text: "x".to_owned(), reason: RejectReason::NotAnAddress };
-    let engine = async {
-        for known in [true, false] {
-            let Some(Command::Rejects { feed, answer }) = daemon.commands.recv().await else { panic!() };
-            assert_eq!(feed.as_str(), if known { "mine" } else { "other" });
-            answer.send(known.then(|| [reject.clone()].into())).unwrap();
-        }
-    };
-    let asked = async {
-        assert_eq!(client.rejects("mine").await.unwrap().rejects, std::slice::from_ref(&reject));
-        for unknown in ["other", "../x", "A b"] {
-            let error = client.rejects(unknown).await.unwrap_err();
-            assert_eq!(error.to_string(), format!("no feed {unknown:?} is configured"));
-        }
-    };
-    tokio::join!(engine, asked);
-    daemon.commands.close();
+    assert_eq!(client.rejects("mine").await.unwrap().rejects, [reject()]);
+    for unknown in ["other", "../x", "A b"] {
+        let error = client.rejects(unknown).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("no feed {unknown:?} is configured"));
+    }
+    daemon.engine.shutdown().await;
     let error = client.rejects("mine").await.unwrap_err();
     assert_eq!(error.to_string(), "the daemon is stopping");
+    assert_eq!(
+        client.status().await.unwrap().engine.feeds.len(),
+        0,
+        "the last word of an engine that is gone"
+    );
 }
 
 #[tokio::test]
