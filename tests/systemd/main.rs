@@ -4,6 +4,7 @@
 
 use blackthorn_testkit::needs;
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
@@ -130,6 +131,52 @@ fn capabilities_are_exactly_these() {
         assert_eq!(sorted(caps), expected);
         assert_eq!(values(&dns_only, key), ["", "CAP_NET_BIND_SERVICE"], "cleared, then the one");
     }
+}
+
+/// Adds to `calls` what systemd means by `name`: a system call, or a group of calls and groups.
+fn expand(name: &str, calls: &mut BTreeSet<String>) -> Option<()> {
+    if !name.starts_with('@') {
+        calls.insert(name.to_owned());
+        return Some(());
+    }
+    let output = systemd_tool("systemd-analyze", &["syscall-filter".as_ref(), name.as_ref()])?;
+    assert!(output.status.success(), "{name}: {output:?}");
+    let listed = String::from_utf8(output.stdout).unwrap();
+    let members =
+        listed.lines().skip(1).map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    members.map(|member| expand(member, calls)).collect()
+}
+
+/// The calls that are left when the `SystemCallFilter=` lines of an allow list are applied in order.
+fn allowed_calls(unit: &str) -> Option<BTreeSet<String>> {
+    let mut allowed = BTreeSet::new();
+    for line in values(unit, "SystemCallFilter") {
+        let mut named = BTreeSet::new();
+        line.trim_start_matches('~').split_whitespace().try_for_each(|name| expand(name, &mut named))?;
+        if line.starts_with('~') {
+            allowed = &allowed - &named;
+        } else {
+            allowed.append(&mut named);
+        }
+    }
+    Some(allowed)
+}
+
+#[test]
+fn filter_of_system_calls_leaves_what_the_daemon_uses() {
+    let unit = read("blackthorn.service");
+    let Some(allowed) = allowed_calls(&unit) else { return };
+    for call in
+        ["bpf", "epoll_wait", "recvmmsg", "sendmmsg", "accept4", "clone3", "mmap", "fdatasync", "renameat"]
+    {
+        assert!(allowed.contains(call), "{call}");
+    }
+    for call in ["setuid", "mount", "ptrace", "init_module", "perf_event_open", "chown"] {
+        assert!(!allowed.contains(call), "{call}");
+    }
+    let Some(dns_only) = allowed_calls(&(unit + &read("drop-ins/dns-only.conf"))) else { return };
+    let lost: Vec<_> = allowed.difference(&dns_only).collect();
+    assert_eq!(lost, ["bpf"]);
 }
 
 #[test]

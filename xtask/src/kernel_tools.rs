@@ -1,124 +1,168 @@
-//! The nightly toolchain and linker of the kernel program. Only a rebuild of the object needs them; the toolchain
+//! The nightly toolchain and the linker of the kernel program. Only a rebuild of the object needs both; the toolchain
 //! alone lets clippy look at the program.
 
-use crate::{
-    command::{self, output, program, root},
-    setup::is_installed,
-};
-use anyhow::{Context, Result};
-use std::{fs, path::PathBuf, process::Command};
+use crate::command::{self, output, program, root};
+use crate::setup::is_installed;
+use anyhow::{Context, Result, bail, ensure};
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-/// bpf-linker works with the LLVM of exactly one toolchain: its own version and the LLVM feature go together.
-const BPF_LINKER: &str = "0.13.0";
-const BPF_LINKER_LLVM: &str = "llvm-22";
+/// Version of the linker; with another one the object may differ.
+const LINKER_VERSION: &str = "0.13.0";
 
-/// Where the toolchain of the kernel program is pinned, by date.
-const TOOLCHAIN_FILE: &str = "ebpf/program/rust-toolchain.toml";
+/// Name of the toolchain for the kernel program.
+fn name() -> String {
+    env::var("BLACKTHORN_NIGHTLY").unwrap_or_else(|_| "nightly".to_owned())
+}
 
-/// Installs the pinned nightly with rust-src, and bpf-linker under `tools/`, unless they are there.
+/// Installs what a rebuild of the kernel object needs, unless it is there.
 pub(crate) fn install() -> Result<()> {
-    let toolchain = toolchain()?;
-    if !component_is_installed(&toolchain, "rust-src")? {
-        eprintln!("installing {toolchain} with rust-src: the kernel program builds its own `core`");
-        command::run(&mut program("rustup", &["toolchain", "install", &toolchain, "--profile", "minimal"]))?;
-        command::run(&mut program("rustup", &["component", "add", "rust-src", "--toolchain", &toolchain]))?;
-    }
-    install_bpf_linker(&toolchain)
+    Linker::find_or_install(&Toolchain::find()?).map(drop)
 }
 
-/// Clippy over the kernel program, when the toolchain for it is there; says so when not.
+/// Clippy over the kernel program, when its toolchain is there; says so when not.
 pub(crate) fn clippy() -> Result<()> {
-    let toolchain = toolchain()?;
-    for component in ["rust-src", "clippy"] {
-        if !component_is_installed(&toolchain, component)? {
-            eprintln!("skipped: clippy for ebpf/program: {component} of {toolchain} is not installed");
-            return Ok(());
-        }
-    }
-    let args = ["clippy", "--target", "bpfel-unknown-none", "-Z", "build-std=core", "--", "-D", "warnings"];
-    command::run(cargo_of(&toolchain, &args).current_dir(root().join("ebpf/program")))
-}
-
-fn install_bpf_linker(toolchain: &str) -> Result<()> {
-    let tools = root().join("tools");
-    let linker = tools.join("bin/bpf-linker");
-    if linker.is_file() {
+    let name = name();
+    if !toolchain_is_installed(&name)? {
+        eprintln!("skipped: clippy for ebpf/program: toolchain {name} is not installed");
         return Ok(());
     }
-    eprintln!(
-        "installing bpf-linker {BPF_LINKER} under tools/: it links the kernel object with the LLVM of {toolchain}"
-    );
-    let lib =
-        PathBuf::from(output(&mut rustc_of(toolchain, &["--print", "sysroot"]))?.trim_end()).join("lib");
-    let llvm = tools.join("llvm");
-    link_llvm(&lib, &llvm.join("lib"))?;
-    let args = ["install", "bpf-linker", "--version", BPF_LINKER, "--locked", "--no-default-features"];
-    let mut command =
-        cargo_of(toolchain, &[&args[..], &["--features", BPF_LINKER_LLVM, "--root", "tools"]].concat());
-    // It finds LLVM at build time by prefix, at run time by the path written into it.
-    command.env("LLVM_PREFIX", &llvm).env("RUSTFLAGS", format!("-C link-arg=-Wl,-rpath,{}", lib.display()));
-    command::run(&mut command)
+    let args = ["clippy", "--target", "bpfel-unknown-none", "-Z", "build-std=core", "--", "-D", "warnings"];
+    command::run(Toolchain::find()?.command("cargo").args(args).current_dir(root().join("ebpf/program")))
 }
 
-/// Makes `libLLVM.so` in `to` point at the one library of that name the toolchain has in `from`.
-fn link_llvm(from: &std::path::Path, to: &std::path::Path) -> Result<()> {
-    let entries = fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))?;
-    let library = entries
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libLLVM.so.")))
-        .with_context(|| format!("no libLLVM.so.* in {}", from.display()))?;
-    fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
-    let link = to.join("libLLVM.so");
-    if fs::symlink_metadata(&link).is_ok() {
-        fs::remove_file(&link).with_context(|| format!("cannot remove {}", link.display()))?;
-    }
-    std::os::unix::fs::symlink(&library, &link).with_context(|| format!("cannot create {}", link.display()))
-}
-
-/// Channel named in the toolchain file, for example `nightly-2026-05-20`.
-fn toolchain() -> Result<String> {
-    let text = fs::read_to_string(root().join(TOOLCHAIN_FILE))
-        .with_context(|| format!("cannot read {TOOLCHAIN_FILE}"))?;
-    Ok(channel(&text).with_context(|| format!("no line channel = \"...\" in {TOOLCHAIN_FILE}"))?.to_owned())
-}
-
-fn channel(toolchain_file: &str) -> Option<&str> {
-    let value = toolchain_file.lines().find_map(|line| line.strip_prefix("channel"))?;
-    value.trim_start().strip_prefix('=')?.split('"').nth(1)
-}
-
-/// Looks without installing: rustup would fetch a toolchain that it is asked about.
-fn component_is_installed(toolchain: &str, component: &str) -> Result<bool> {
+/// Looks without installing: rustup would fetch a toolchain that it is asked to run.
+fn toolchain_is_installed(name: &str) -> Result<bool> {
     if !is_installed("rustup") {
         return Ok(false);
     }
     let toolchains = output(&mut program("rustup", &["toolchain", "list"]))?;
-    if !toolchains.lines().any(|line| line.starts_with(toolchain)) {
-        return Ok(false);
+    Ok(toolchains.lines().any(|line| line.starts_with(name)))
+}
+
+/// The nightly compiler.
+pub(crate) struct Toolchain {
+    name: String,
+    /// `rustc --version`.
+    pub(crate) version: String,
+    host: String,
+    /// Where it lies.
+    pub(crate) sysroot: PathBuf,
+}
+
+impl Toolchain {
+    /// The one named by `BLACKTHORN_NIGHTLY`, else the installed `nightly`. Gets rust-src for it, because the kernel
+    /// program builds its own `core`.
+    pub(crate) fn find() -> Result<Self> {
+        let name = name();
+        let ask = |arguments: &[&str]| {
+            output(program("rustup", &["run", &name, "rustc"]).args(arguments)).with_context(|| {
+                format!(
+                    "toolchain {name} is not usable, install it with `rustup toolchain install {name}` or name \
+                     another one in BLACKTHORN_NIGHTLY"
+                )
+            })
+        };
+        let version = ask(&["--version"])?.trim().to_owned();
+        let sysroot = PathBuf::from(ask(&["--print", "sysroot"])?.trim());
+        let verbose = ask(&["-vV"])?;
+        let host =
+            verbose.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
+        if !sysroot.join("lib/rustlib/src/rust/library/core").is_dir() {
+            eprintln!("{name} has no rust-src, from which the kernel program builds its own `core`");
+            command::run(&mut program("rustup", &["component", "add", "rust-src", "--toolchain", &name]))?;
+        }
+        Ok(Self { version, host: host.to_owned(), sysroot, name })
     }
-    let components =
-        output(&mut program("rustup", &["component", "list", "--installed", "--toolchain", toolchain]))?;
-    Ok(components.lines().any(|line| line.starts_with(component)))
-}
 
-fn cargo_of(toolchain: &str, args: &[&str]) -> Command {
-    program("rustup", &[&["run", toolchain, "cargo"], args].concat())
-}
-
-fn rustc_of(toolchain: &str, args: &[&str]) -> Command {
-    program("rustup", &[&["run", toolchain, "rustc"], args].concat())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn channel_is_read_from_the_toolchain_file() {
-        assert_eq!(
-            channel("[toolchain]\n# why\nchannel = \"nightly-2026-05-20\"\n"),
-            Some("nightly-2026-05-20")
-        );
-        assert_eq!(channel("[toolchain]\nprofile = \"minimal\"\n"), None);
+    /// A program of the toolchain, with none of the flags of the cargo that runs us.
+    pub(crate) fn command(&self, tool: &str) -> Command {
+        let mut command = program("rustup", &["run", &self.name, tool]);
+        for variable in
+            ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC", "RUSTC_WRAPPER"]
+        {
+            command.env_remove(variable);
+        }
+        command
     }
+
+    /// The `objcopy` the toolchain brings, so that stripping gives the same bytes everywhere.
+    pub(crate) fn objcopy(&self) -> Result<Command> {
+        let path = self.sysroot.join("lib/rustlib").join(&self.host).join("bin/rust-objcopy");
+        ensure!(path.is_file(), "toolchain {} has no {}", self.name, path.display());
+        let mut command = Command::new(path);
+        command.env("LD_LIBRARY_PATH", self.sysroot.join("lib"));
+        Ok(command)
+    }
+
+    /// The LLVM library of the toolchain and its major version: `libLLVM.so.22.1-rust-...`.
+    fn llvm(&self) -> Result<(PathBuf, u32)> {
+        for entry in fs::read_dir(self.sysroot.join("lib"))? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let major =
+                name.strip_prefix("libLLVM.so.").and_then(|rest| rest.split('.').next()?.parse().ok());
+            if let Some(major) = major {
+                return Ok((path, major));
+            }
+        }
+        bail!("toolchain {} has no shared LLVM", self.name)
+    }
+}
+
+/// The linker for BPF objects.
+pub(crate) struct Linker {
+    /// Search path on which the compiler finds it.
+    pub(crate) path: OsString,
+    /// `bpf-linker --version`.
+    pub(crate) version: String,
+}
+
+impl Linker {
+    /// From `tools/bin` of the checkout or the search path; otherwise installed into `tools`.
+    pub(crate) fn find_or_install(toolchain: &Toolchain) -> Result<Self> {
+        let tools = root().join("tools");
+        let before = env::var_os("PATH").unwrap_or_default();
+        let path = env::join_paths([tools.join("bin")].into_iter().chain(env::split_paths(&before)))?;
+        if let Ok(found) = Self::usable(&path) {
+            return Ok(found);
+        }
+        install_linker(&tools, toolchain)?;
+        Self::usable(&path)
+    }
+
+    fn usable(path: &OsString) -> Result<Self> {
+        let version =
+            output(Command::new("bpf-linker").arg("--version").env("PATH", path))?.trim().to_owned();
+        ensure!(version.ends_with(LINKER_VERSION), "found {version}, need {LINKER_VERSION}");
+        Ok(Self { path: path.clone(), version })
+    }
+}
+
+/// Builds bpf-linker against the LLVM of the toolchain: the two must have the same major version, and a linker with an
+/// LLVM of its own would take an hour to build.
+fn install_linker(tools: &Path, toolchain: &Toolchain) -> Result<()> {
+    eprintln!("installing bpf-linker {LINKER_VERSION} into {}", tools.display());
+    let (llvm, major) = toolchain.llvm()?;
+    let folder = tools.join("llvm/lib");
+    fs::create_dir_all(&folder)?;
+    let link = folder.join("libLLVM.so");
+    if link.symlink_metadata().is_ok() {
+        fs::remove_file(&link)?;
+    }
+    symlink(&llvm, &link)?;
+    // At run time the linker asks for the library by its own name, which only the toolchain's folder has.
+    let rpath = format!("-Clink-arg=-Wl,-rpath,{}", toolchain.sysroot.join("lib").display());
+    let mut install = toolchain.command("cargo");
+    install
+        .args(["install", "bpf-linker", "--version", LINKER_VERSION, "--locked", "--force"])
+        .args(["--no-default-features", "--features", &format!("llvm-{major}"), "--root"])
+        .arg(tools)
+        .env("LLVM_PREFIX", tools.join("llvm"))
+        .env("CARGO_ENCODED_RUSTFLAGS", rpath);
+    command::run(&mut install)
 }

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 
 mod build_ebpf;
 mod command;
+mod kernel_object;
 mod kernel_tools;
 mod lint;
 mod setup;

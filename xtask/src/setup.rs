@@ -4,7 +4,7 @@ use crate::{
     command::{self, cargo, program, succeeds},
     kernel_tools,
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use std::{env, fs, os::unix::fs::MetadataExt, path::Path};
 
 #[derive(clap::Args)]
@@ -25,13 +25,10 @@ struct Tool {
 const TOOLS: &[Tool] = &[
     Tool { program: "dig", package: "bind9-dnsutils", needed_by: "DNS tests that ask as a real client" },
     Tool { program: "ip", package: "iproute2", needed_by: "packet filter tests: namespaces and veth pairs" },
-    Tool { program: "mount", package: "mount", needed_by: "packet filter tests: a bpffs for pins" },
+    Tool { program: "mount", package: "mount", needed_by: "tests of a full state directory: a small tmpfs" },
     Tool { program: "systemd-analyze", package: "systemd", needed_by: "tests of the unit and its drop-ins" },
     Tool { program: "kill", package: "procps", needed_by: "the drop-in for systemd before 253" },
 ];
-
-/// Where pinned programs and maps live; systemd mounts it, a container often has not.
-const BPFFS: &str = "/sys/fs/bpf";
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     prepare()?;
@@ -41,7 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Installs the tools and mounts bpffs as root; says what will be skipped otherwise.
+/// Installs the tools as root; says what will be skipped otherwise.
 ///
 /// With `BLACKTHORN_REQUIRE_PRIVILEGED=1` whatever stays missing is an error, else a note: the tests that need it
 /// skip and say so.
@@ -55,13 +52,13 @@ pub(crate) fn prepare() -> Result<()> {
             "not root: tests that load BPF programs, create network namespaces or switch users are skipped"
         );
     }
-    for outcome in [install(&missing_tools()), mount_bpffs()] {
-        match outcome {
-            Err(err) if !required => eprintln!("{err:#}; tests that need it are skipped"),
-            outcome => outcome?,
+    match install(&missing_tools()) {
+        Err(err) if !required => {
+            eprintln!("{err:#}; tests that need it are skipped");
+            Ok(())
         }
+        outcome => outcome,
     }
-    Ok(())
 }
 
 /// Adds a component of the running toolchain, when `cargo <subcommand>` does not work without it.
@@ -106,23 +103,6 @@ fn apt_get(args: &[&str]) -> std::process::Command {
     command
 }
 
-fn mount_bpffs() -> Result<()> {
-    let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read /proc/self/mounts")?;
-    if has_bpffs(&mounts) || !is_root() {
-        return Ok(());
-    }
-    eprintln!("mounting bpffs at {BPFFS}, where the packet filter tests pin programs and maps");
-    command::run(&mut program("mount", &["-t", "bpf", "bpffs", BPFFS]))
-}
-
-/// Do the lines of a mount table (device, path, type, ...) hold a bpffs at its usual place?
-fn has_bpffs(mounts: &str) -> bool {
-    mounts.lines().any(|line| {
-        let mut fields = line.split(' ').skip(1);
-        fields.next() == Some(BPFFS) && fields.next() == Some("bpf")
-    })
-}
-
 fn is_root() -> bool {
     // The owner of /proc/self is the effective user.
     fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
@@ -138,13 +118,6 @@ pub(crate) fn is_installed(program: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bpffs_is_recognised_by_place_and_type() {
-        assert!(has_bpffs("proc /proc proc rw 0 0\nbpf /sys/fs/bpf bpf rw,mode=700 0 0\n"));
-        assert!(!has_bpffs("bpf /run/other bpf rw 0 0\nnone /sys/fs/bpf tmpfs rw 0 0\n"));
-        assert!(!has_bpffs(""));
-    }
 
     #[test]
     fn programs_are_found_on_the_search_path() {

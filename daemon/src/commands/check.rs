@@ -119,3 +119,95 @@ fn feed(feed: &FeedStatus) -> [String; 3] {
     };
     [feed.id.clone(), feed.format.clone(), found]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    /// Checks a configuration beside a good list, a list that is no list, and a directory for the rest.
+    fn checked(toml: &str) -> Report {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(
+            dir.path().join("good.txt"),
+            "192.0.2.1\n192.0.2.0/28\nexample.org\n".to_owned() + &"192.0.2.9\n".repeat(30),
+        )
+        .unwrap();
+        fs::write(dir.path().join("page.txt"), "<html>").unwrap();
+        fs::write(dir.path().join("bad-allow.txt"), "192.0.2.1\nmail.example\n192.0.2.1/24\n").unwrap();
+        let config = Config::parse(toml, Path::new("b.toml"), dir.path()).unwrap();
+        let mut report = check(&config);
+        assert!(!dir.path().join("state").exists(), "check touches nothing");
+        let base = format!("{}/", dir.path().display());
+        for text in report.errors.iter_mut().chain(&mut report.warnings) {
+            *text = text.replace(&base, "");
+        }
+        Report { config: "b.toml".to_owned(), ..report }
+    }
+
+    const FEEDS: &str = "\
+state_dir = \"state\"
+[[feed]]
+id = \"good\"
+source = \"good.txt\"
+format = \"plain\"
+[[feed]]
+id = \"page\"
+source = \"page.txt\"
+format = \"plain\"
+[[feed]]
+id = \"missing\"
+source = \"missing.txt\"
+format = \"plain\"
+[[feed]]
+id = \"remote\"
+source = \"https://feeds.example/list?key=secret\"
+format = \"score-tsv\"
+[[zone]]
+name = \"bl.example\"
+feeds = [\"good\", \"page\", \"missing\", \"remote\"]
+";
+
+    #[test]
+    fn a_valid_configuration_is_summed_up() {
+        let report = checked(&format!("{FEEDS}[filter]\ninterfaces = [\"eth0\"]\nfeeds = [\"good\"]\n"));
+        assert_eq!(
+            text(&report),
+            "\
+b.toml is valid
+  dns         127.0.0.1:5300
+  feeds       good     plain      32 entries, 1 rejected line
+              page     plain      CANNOT BE USED, see warnings
+              missing  plain      CANNOT BE USED, see warnings
+              remote   score-tsv  not read here, comes from https://feeds.example/list?***
+  zones       bl.example  good, page, missing, remote
+  exclusions  1 network
+  filter      drop on eth0 for good
+  warnings    feed page: the body is a web page or XML, not a list (it begins with `<html>`); open the source in a browser to see why
+              feed missing: missing.txt: cannot be read: No such file or directory (os error 2); check that it exists and that blackthorn may read it
+"
+        );
+    }
+
+    #[test]
+    fn exclusion_files_must_be_right() {
+        let report = checked(&format!("{FEEDS}[exclude]\nfiles = [\"bad-allow.txt\"]\n"));
+        assert_eq!(
+            text(&report),
+            "\
+bad-allow.txt:2: `mail.example`: not an IPv4 or IPv6 address
+bad-allow.txt:3: `192.0.2.1/24`: address bits are set behind the prefix
+b.toml is INVALID
+"
+        );
+    }
+
+    #[test]
+    fn configuration_errors_come_one_per_line() {
+        let errors = Config::parse("a = 1\nb = 2\n", Path::new("b.toml"), Path::new("/")).unwrap_err();
+        let report = invalid(&errors.to_string());
+        assert_eq!((report.valid, report.errors.len()), (false, 2));
+        assert!(report.errors[1].starts_with("b.toml:2: unknown key"), "{:?}", report.errors);
+    }
+}

@@ -11,6 +11,7 @@ use crate::engine::disk::Disk;
 use crate::engine::status::{FeedState, FeedStatus};
 use crate::engine::unix_now;
 use std::error::Error;
+use std::slice::from_ref;
 
 /// Asks the daemon, or reads the disk if there is none, and prints the answer.
 pub(super) fn run(args: &cli::Feeds) -> Result<Verdict, Box<dyn Error>> {
@@ -111,8 +112,8 @@ fn detail(feed: &FeedStatus, now: u64) -> String {
     let or_never = |at: Option<u64>| at.map_or("never".to_owned(), |at| ago(now, at));
     let mut text = format!("{} is {}\n", feed.id, state(feed));
     let mut add = |label: &str, lines: &[String]| text += &section(label, lines);
-    add("source", &[feed.source.clone()]);
-    add("format", &[feed.format.clone()]);
+    add("source", from_ref(&feed.source));
+    add("format", from_ref(&feed.format));
     add("last try", &[or_never(feed.checked_at)]);
     add("problem", feed.last_error.as_slice());
     add("data from", &[or_never(feed.fetched_at)]);
@@ -197,4 +198,163 @@ fn rejects_text(report: &Rejects) -> String {
         text.extend(columns(&rows, &[0]).iter().map(|line| format!("{line}\n")));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::feed::RejectReason;
+    use crate::engine::status::FeedCounts;
+
+    const NOW: u64 = 1_795_000_000;
+
+    fn good() -> FeedStatus {
+        let lines = Counts {
+            lines: 12_350,
+            accepted: 12_340,
+            comments: 5,
+            rejected: [(RejectReason::HostName, 4), (RejectReason::Port, 1)].into(),
+            repaired: 2,
+            ..Counts::default()
+        };
+        FeedStatus {
+            id: "mine".to_owned(),
+            source: "/etc/blackthorn/lists/mine.txt".to_owned(),
+            format: "plain".to_owned(),
+            state: FeedState::Ok,
+            loaded: true,
+            fetched_at: Some(NOW - 180),
+            checked_at: Some(NOW - 60),
+            last_error: None,
+            sha256: Some("4a9d".to_owned()),
+            counts: FeedCounts {
+                entries_v4: 12_300,
+                entries_v6: 40,
+                addresses_v4: 1_234_567,
+                addresses_v6: 1.2136e24,
+                duplicates: 1,
+                nested: 7,
+                excluded: 16.0,
+                protected: 0.0,
+                lines,
+            },
+        }
+    }
+
+    fn failing() -> FeedStatus {
+        FeedStatus {
+            id: "remote".to_owned(),
+            source: "https://feeds.example/list?***".to_owned(),
+            state: FeedState::Failing,
+            loaded: false,
+            fetched_at: None,
+            checked_at: Some(NOW - 7_200),
+            last_error: Some("cannot connect".to_owned()),
+            sha256: None,
+            counts: FeedCounts::default(),
+            ..good()
+        }
+    }
+
+    fn report(origin: Origin, feeds: Vec<FeedStatus>) -> Feeds {
+        Feeds { origin, notes: Vec::new(), feeds }
+    }
+
+    #[test]
+    fn the_overview_is_a_table() {
+        let quarantined = FeedStatus {
+            id: "x".to_owned(),
+            state: FeedState::Quarantined,
+            last_error: Some("no entries: the body is empty".to_owned()),
+            ..good()
+        };
+        assert_eq!(
+            overview(&report(Origin::Daemon, vec![good(), failing(), quarantined]), NOW),
+            "\
+FEED    STATE             DATA FROM  ENTRIES  REJECTED  LAST PROBLEM
+mine    ok                3m ago      12,340         5
+remote  failing, no data  -                -         -  2h ago: cannot connect
+x       quarantined       3m ago      12,340         5  1m ago: no entries: the body is empty
+"
+        );
+    }
+
+    #[test]
+    fn the_disk_says_that_it_is_the_disk() {
+        let notes = vec!["no stored copies: it does not exist".to_owned()];
+        let shown = overview(&Feeds { notes, ..report(Origin::Disk, vec![]) }, NOW);
+        assert_eq!(
+            shown,
+            "\
+note: no daemon was asked; this is from disk, what one would serve if it were started now
+note: no stored copies: it does not exist
+FEED  STATE  DATA FROM  ENTRIES  REJECTED  LAST PROBLEM
+"
+        );
+    }
+
+    #[test]
+    fn details_show_everything() {
+        assert_eq!(
+            details(&report(Origin::Daemon, vec![good(), failing()]), NOW),
+            "\
+mine is ok
+  source      /etc/blackthorn/lists/mine.txt
+  format      plain
+  last try    1m ago
+  problem     none
+  data from   3m ago
+  sha256      4a9d
+  entries     12,300 IPv4, 40 IPv6; of these 1 repeat and 7 inside a wider one
+  addresses   1,234,567 IPv4, 1.2e24 IPv6
+  held back   16 excluded, 0 protected from the filter (addresses)
+  lines       12,350: 12,340 accepted, 5 rejected, 5 comments or blank
+              of the accepted, 2 repaired
+  rejected    1  an address with a port, which this format does not have
+              4  a host name; names are not resolved
+
+remote is failing, no data
+  source      https://feeds.example/list?***
+  format      plain
+  last try    2h ago
+  problem     cannot connect
+  data from   never
+"
+        );
+    }
+
+    #[test]
+    fn one_feed_is_chosen_by_its_id() {
+        let mut chosen = report(Origin::Daemon, vec![good(), failing()]);
+        assert_eq!(
+            choose(&mut chosen, "mien").unwrap_err(),
+            "no feed \"mien\" is configured; there are: mine, remote"
+        );
+        choose(&mut chosen, "remote").unwrap();
+        assert_eq!(chosen.feeds, [failing()]);
+    }
+
+    #[test]
+    fn rejects_are_a_table() {
+        let reject = |line, text: &str, reason| Reject { line, text: text.to_owned(), reason };
+        let rejects = vec![
+            reject(7, "example.org", RejectReason::HostName),
+            reject(12_345, "192.0.2.1:80", RejectReason::Port),
+        ];
+        let report = Rejects { origin: Origin::Daemon, feed: "mine".to_owned(), rejects };
+        assert_eq!(
+            rejects_text(&report),
+            "\
+feed mine: 2 rejected lines of its last body
+ LINE  TEXT          REASON
+    7  example.org   a host name; names are not resolved
+12345  192.0.2.1:80  an address with a port, which this format does not have
+"
+        );
+        let none = Rejects { rejects: Vec::new(), ..report.clone() };
+        assert_eq!(rejects_text(&none), "feed mine: 0 rejected lines of its last body\n");
+        let full = vec![reject(1, "x", RejectReason::NotAnAddress); MAX_REJECTS];
+        let full = rejects_text(&Rejects { rejects: full, ..report });
+        assert!(full.starts_with("feed mine: the first 1,000 rejected lines of its last body\n"), "{full}");
+    }
 }

@@ -15,3 +15,23 @@ fn text(info: &FormatInfo) -> String {
     let example: String = info.example.lines().map(|line| format!("    {line}\n")).collect();
     format!("{}: {}\n{example}", info.name, info.summary)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::feed::Format;
+
+    #[test]
+    fn a_format_shows_name_summary_and_example() {
+        assert_eq!(
+            text(Format::SpamhausText.info()),
+            "\
+spamhaus-text: prefix ; reference, closed by a line `; EOF`
+    ; example list
+    192.0.2.0/24 ; REF1
+    2001:db8:7::/48 ; REF2
+    ; EOF
+"
+        );
+    }
+}

@@ -117,3 +117,146 @@ fn reserved(reservations: &[Reservation]) -> Vec<String> {
     let rows: Vec<[String; 2]> = reservations.iter().map(|r| [r.network.clone(), r.reason.clone()]).collect();
     columns(&rows, &[])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::explain::FilterVerdict;
+    use crate::core::feed::SourceLine;
+
+    fn named(feed: &str, network: &str, value: u32, lines: &[(u32, &str)]) -> NamedBy {
+        let line = |&(line, text): &(u32, &str)| SourceLine { line, text: text.to_owned() };
+        NamedBy {
+            feed: feed.to_owned(),
+            value,
+            network: network.to_owned(),
+            filtered: feed == "mine",
+            lines: lines.iter().map(line).collect(),
+            more_lines: 0,
+        }
+    }
+
+    fn zone_says(zone: &str, loaded: bool, codes: &[&str], texts: &[&str]) -> ZoneVerdict {
+        let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        ZoneVerdict { zone: zone.to_owned(), loaded, codes: owned(codes), texts: owned(texts) }
+    }
+
+    fn reservation(network: &str, reason: &str) -> Reservation {
+        Reservation { network: network.to_owned(), reason: reason.to_owned() }
+    }
+
+    fn listed() -> Explanation {
+        Explanation {
+            address: "192.0.2.83".parse().unwrap(),
+            listed: true,
+            serial: 1_795_000_000,
+            feeds: vec![
+                named(
+                    "mine",
+                    "192.0.2.64/26",
+                    0,
+                    &[(17, "192.0.2.64/26"), (90, "192.0.2.80 - 192.0.2.90 # x")],
+                ),
+                NamedBy { more_lines: 1_203, ..named("scored", "192.0.2.83", 8, &[(4, "192.0.2.83 8")]) },
+            ],
+            zones: vec![
+                zone_says("bl.example", true, &["127.0.0.2", "127.0.0.4"], &["Listed by us", "On 8 lists"]),
+                zone_says("other.example", true, &[], &[]),
+                zone_says("new.example", false, &[], &[]),
+            ],
+            exclusions: Vec::new(),
+            filter: FilterVerdict { drop: true, protections: Vec::new() },
+        }
+    }
+
+    fn report(filter: &str, addresses: Vec<Explanation>) -> Lookup {
+        Lookup { origin: Origin::Daemon, notes: Vec::new(), filter: filter.to_owned(), addresses }
+    }
+
+    #[test]
+    fn a_listed_address_is_explained() {
+        assert_eq!(
+            text(&report("drop", vec![listed()])),
+            "\
+192.0.2.83 is LISTED
+  feeds       mine    192.0.2.64/26, used by the filter
+                      line 17: 192.0.2.64/26
+                      line 90: 192.0.2.80 - 192.0.2.90 # x
+              scored  192.0.2.83, score 8
+                      line 4: 192.0.2.83 8
+                      and 1,203 more lines
+  zones       bl.example     127.0.0.2, 127.0.0.4
+                             \"Listed by us\"
+                             \"On 8 lists\"
+              other.example  not listed
+              new.example    SERVFAIL: none of its feeds has data
+  exclusions  none
+  filter      drops packets from here
+
+generation 1795000000, as served now
+"
+        );
+    }
+
+    #[test]
+    fn addresses_that_are_not_listed_say_why() {
+        let unknown = Explanation {
+            address: "2001:db8::9".parse().unwrap(),
+            listed: false,
+            feeds: Vec::new(),
+            zones: vec![zone_says("bl.example", true, &[], &[])],
+            filter: FilterVerdict { drop: false, protections: Vec::new() },
+            ..listed()
+        };
+        let excluded = Explanation {
+            listed: false,
+            zones: Vec::new(),
+            feeds: vec![named("mine", "192.0.2.64/26", 0, &[])],
+            exclusions: vec![reservation("192.0.2.80/28", "lists/allow.txt:7")],
+            filter: FilterVerdict {
+                drop: false,
+                protections: vec![reservation("192.0.2.83", "address of eth0")],
+            },
+            ..listed()
+        };
+        let lookup = Lookup {
+            origin: Origin::Disk,
+            notes: vec!["feed mine: entries as written are not shown: gone".to_owned()],
+            ..report("monitor", vec![unknown, excluded])
+        };
+        assert_eq!(
+            text(&lookup),
+            "\
+note: no daemon was asked; this is from disk, what one would serve if it were started now
+note: feed mine: entries as written are not shown: gone
+2001:db8::9 is not listed
+  feeds       none
+  zones       bl.example  not listed
+  exclusions  none
+  filter      lets packets from here pass
+
+192.0.2.83 is not listed, because it is excluded
+  feeds       mine  192.0.2.64/26, used by the filter
+  zones       none
+  exclusions  192.0.2.80/28  lists/allow.txt:7
+  filter      lets packets from here pass
+              protected: 192.0.2.83  address of eth0
+
+last published: generation 1795000000
+"
+        );
+    }
+
+    #[test]
+    fn the_filter_says_what_it_does() {
+        for (drop, action, said) in [
+            (true, "drop", "drops packets from here"),
+            (true, "monitor", "counts packets from here and lets them pass (action = \"monitor\")"),
+            (true, "off", "off; were it on, it would act on packets from here"),
+            (false, "drop", "lets packets from here pass"),
+            (false, "off", "off"),
+        ] {
+            assert_eq!(packets(drop, action), said);
+        }
+    }
+}

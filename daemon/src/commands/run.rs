@@ -17,10 +17,10 @@ use crate::store::{Opened, Recovered, Store, StoreError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
 /// Commands that may wait for the engine.
 const WAITING_COMMANDS: usize = 16;
@@ -67,7 +67,7 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let notifier = Notifier::from_env()?;
+    let notifier = Arc::new(Notifier::from_env()?);
     let system = |doing| move |error| RunError::System { doing, error };
     let signals = Signals::install().map_err(system("install signal handlers"))?;
     let dns = DnsServer::bind(&config.dns.listen)?;
@@ -150,13 +150,12 @@ struct Daemon {
     control: control::Server,
     process: watch::Sender<Process>,
     stats: Arc<Stats>,
-    notifier: Notifier,
+    notifier: Arc<Notifier>,
 }
 
 impl Daemon {
     async fn wait(mut self, mut signals: Signals, mut engine: oneshot::Receiver<()>) -> Result<(), RunError> {
-        let mut ping =
-            tokio::time::interval(self.notifier.ping_interval().unwrap_or(Duration::from_secs(3600)));
+        let _watchdog = self.start_watchdog();
         self.notifier.ready();
         tracing::info!("ready");
         loop {
@@ -167,7 +166,6 @@ impl Daemon {
                     Some(Signal::Stop) | None => break,
                 },
                 _ = &mut engine => return Err(RunError::EngineStopped),
-                _ = ping.tick() => self.notifier.ping(),
             }
         }
         tracing::info!("stopping");
@@ -180,6 +178,23 @@ impl Daemon {
         let _ = engine.await;
         dns.shutdown().await;
         Ok(())
+    }
+
+    /// Tells systemd that the runtime, on which answers are given, goes on. A task of its own, because a reload of large
+    /// lists may take longer than the watchdog waits. Stops when dropped.
+    fn start_watchdog(&self) -> JoinSet<()> {
+        let mut task = JoinSet::new();
+        if let Some(pause) = self.notifier.ping_interval() {
+            let notifier = Arc::clone(&self.notifier);
+            task.spawn(async move {
+                let mut ticks = tokio::time::interval(pause);
+                loop {
+                    ticks.tick().await;
+                    notifier.ping();
+                }
+            });
+        }
+        task
     }
 
     async fn reload(&mut self) {

@@ -151,3 +151,153 @@ fn filter(filter: &FilterStatus) -> Vec<String> {
     lines.extend(columns(&counters, &[1, 2]));
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::status::{EngineStatus, FilterCounter, InterfaceState};
+
+    const NOW: u64 = 1_795_000_000;
+
+    fn feed(id: &str, state: FeedState) -> FeedStatus {
+        FeedStatus {
+            id: id.to_owned(),
+            source: "lists/a.txt".to_owned(),
+            format: "plain".to_owned(),
+            state,
+            loaded: true,
+            fetched_at: None,
+            checked_at: None,
+            last_error: None,
+            sha256: None,
+            counts: Default::default(),
+        }
+    }
+
+    fn process() -> Process {
+        Process {
+            version: "1.2.3".to_owned(),
+            pid: 4711,
+            started_at: NOW - 7_200,
+            config: "/etc/blackthorn/blackthorn.toml".to_owned(),
+            listen: vec!["127.0.0.1:5300".parse().unwrap(), "[::1]:5300".parse().unwrap()],
+            reload: None,
+        }
+    }
+
+    #[test]
+    fn a_busy_daemon() {
+        let dns = DnsStats::default();
+        (0..1_234).for_each(|_| dns.udp.add_one());
+        dns.tcp.add_one();
+        dns.connections.add_one();
+        dns.listed.add_one();
+        dns.rcodes.noerror.add_one();
+        dns.rcodes.refused.add_one();
+        let reload = Reload { at: NOW - 300, error: Some("b.toml:3: unknown key".to_owned()) };
+        let interface = |name: &str, mode: Option<&str>, note: Option<&str>| InterfaceState {
+            name: name.to_owned(),
+            mode: mode.map(str::to_owned),
+            note: note.map(str::to_owned),
+        };
+        let counter =
+            |reason: &str, packets, bytes| FilterCounter { reason: reason.to_owned(), packets, bytes };
+        let status = Status {
+            process: Process { reload: Some(reload), ..process() },
+            engine: EngineStatus {
+                generation: GenerationStatus {
+                    serial: 1_794_999_999,
+                    built_at: NOW - 180,
+                    took_ms: 1_200,
+                    segments_v4: 1_000,
+                    segments_v6: 1,
+                    addresses_v4: 120_430,
+                    listings: 12,
+                    table_bytes: 530_944,
+                    exclusions: 9,
+                    protections: 20,
+                },
+                feeds: vec![
+                    feed("a", FeedState::Ok),
+                    feed("b", FeedState::Failing),
+                    feed("c", FeedState::Ok),
+                    feed("d", FeedState::Failing),
+                    feed("e", FeedState::Waiting),
+                ],
+                zones: vec![
+                    ZoneStatus {
+                        name: "bl.example".to_owned(),
+                        loaded: true,
+                        feeds: vec!["a".to_owned(), "b".to_owned()],
+                    },
+                    ZoneStatus { name: "new.example".to_owned(), loaded: false, feeds: vec!["e".to_owned()] },
+                ],
+                filter: FilterStatus {
+                    action: "drop".to_owned(),
+                    note: None,
+                    interfaces: vec![
+                        interface("eth0", Some("native"), None),
+                        interface("wg0", None, Some("no such interface")),
+                    ],
+                    counters: vec![counter("drop-listed", 12_345, 2_048), counter("pass-clean", 1, 60)],
+                },
+                warnings: vec!["state directory: no space left".to_owned()],
+            },
+            dns,
+        };
+        assert_eq!(
+            text(&status, NOW),
+            "\
+blackthorn 1.2.3, pid 4711, up 2h
+  config      /etc/blackthorn/blackthorn.toml
+              reload 5m ago REFUSED, the old one stays in force: b.toml:3: unknown key
+  dns         127.0.0.1:5300
+              [::1]:5300
+  queries     1,234 by UDP, 1 by TCP on 1 connection
+              1 listed, 0 not listed
+              1 NOERROR, 1 REFUSED
+              0 truncated, 0 dropped, 0 socket errors
+  generation  1794999999, built 3m ago in 1,200 ms
+              120,430 IPv4 addresses in 1,000 segments, 1 IPv6 segment
+              12 listings, table 518.5 KiB
+              9 exclusions, 20 protections
+  feeds       2 ok
+              1 waiting: e
+              2 FAILING: b, d
+  zones       bl.example   a, b
+              new.example  e     NO DATA, answers SERVFAIL
+  filter      drop
+              eth0  native
+              wg0   NOT ATTACHED  no such interface
+              drop-listed  12,345 packets   2.0 KiB
+              pass-clean         1 packet  60 bytes
+  warnings    state directory: no space left
+"
+        );
+    }
+
+    #[test]
+    fn a_daemon_that_has_just_started() {
+        let engine = EngineStatus {
+            filter: FilterStatus {
+                action: "off".to_owned(),
+                note: Some("no interface is configured".to_owned()),
+                ..FilterStatus::default()
+            },
+            ..EngineStatus::default()
+        };
+        let process = Process { started_at: NOW, reload: Some(Reload { at: NOW, error: None }), ..process() };
+        let shown = text(&Status { process, engine, dns: DnsStats::default() }, NOW);
+        assert!(shown.starts_with("blackthorn 1.2.3, pid 4711, up 0s\n"), "{shown}");
+        for line in [
+            "              reloaded just now\n",
+            "  generation  none yet\n",
+            "  feeds       0 ok\n",
+            "  zones       none\n",
+            "  filter      off: no interface is configured\n",
+            "  warnings    none\n",
+        ] {
+            assert!(shown.contains(line), "{line}{shown}");
+        }
+    }
+}

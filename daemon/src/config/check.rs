@@ -13,6 +13,7 @@ use crate::core::feed::{self, Column, FORMATS, Format};
 use crate::core::filter_plan::Mode;
 use crate::core::gate;
 use crate::core::listing::FeedIndex;
+use crate::core::text::{TextError, check_text};
 use crate::core::zone::{ZoneFeed, ZoneSpec};
 use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -74,7 +75,7 @@ impl Check<'_, '_> {
             let number = u16::try_from(index).map(FeedIndex).ok().filter(|&number| number != FeedIndex::TEST);
             let Some(number) = number else {
                 let hint = format!("at most {} feeds fit one generation", FeedIndex::TEST.0);
-                self.report.error(feed.span(), "too many feeds".into(), quoted(id.get_ref()), hint);
+                self.report.error(feed.span(), "too many feeds".into(), quoted(id.get_ref()), &hint);
                 return;
             };
             if self.feeds.insert(id.get_ref().clone(), number).is_some() {
@@ -129,7 +130,7 @@ impl Check<'_, '_> {
             Err(error) => {
                 // The text itself is not repeated: it may hold a key (G18).
                 let what = "bad source in [[feed]]".to_owned();
-                self.report.error(value.span(), what, error.to_string(), String::new());
+                self.report.error(value.span(), what, error.to_string(), "");
                 None
             }
         }
@@ -154,7 +155,7 @@ impl Check<'_, '_> {
         let Some(raw) = raw else {
             if is_csv == Some(true) {
                 let hint = "format \"csv\" needs it: the name of the address column, or its number from 1";
-                self.report.error(feed, "missing key in [[feed]]".into(), "column".into(), hint.into());
+                self.report.error(feed, "missing key in [[feed]]".into(), "column".into(), hint);
             }
             return None;
         };
@@ -172,7 +173,7 @@ impl Check<'_, '_> {
                 _ => "allowed: 1 to 65535",
             },
         };
-        self.report.error(at, "bad column in [[feed]]".into(), found, hint.into());
+        self.report.error(at, "bad column in [[feed]]".into(), found, hint);
         None
     }
 
@@ -183,7 +184,7 @@ impl Check<'_, '_> {
                 value.span(),
                 "bad min_score in [[feed]]".into(),
                 value.get_ref().to_string(),
-                hint,
+                &hint,
             );
             return 0;
         }
@@ -208,20 +209,28 @@ impl Check<'_, '_> {
     }
 
     fn zones(&mut self, raw: Vec<Spanned<raw::Zone>>) -> Vec<ZoneSpec> {
+        let name = |zone: &Spanned<raw::Zone>| names::zone_name(zone.get_ref().name.as_ref()?.get_ref()).ok();
+        let names: HashSet<String> = raw.iter().filter_map(name).collect();
         let mut seen = HashSet::new();
-        raw.into_iter().filter_map(|zone| self.zone(zone.into_inner(), &mut seen)).collect()
+        raw.into_iter().filter_map(|zone| self.zone(zone.into_inner(), &names, &mut seen)).collect()
     }
 
-    /// `seen` holds the names of the zones before.
-    fn zone(&mut self, raw: raw::Zone, seen: &mut HashSet<String>) -> Option<ZoneSpec> {
+    /// `names` holds the names of all zones, `seen` those of the zones before.
+    fn zone(
+        &mut self,
+        raw: raw::Zone,
+        names: &HashSet<String>,
+        seen: &mut HashSet<String>,
+    ) -> Option<ZoneSpec> {
         let name = self.parse(raw.name.as_ref(), "name in [[zone]]", |text| {
             let name = names::zone_name(text)?;
+            names::nesting(&name, names)?;
             if seen.insert(name.clone()) { Ok(name) } else { Err("another zone has this name".to_owned()) }
         });
         // With a bad name the rest is checked all the same, as for a zone with a short name.
         let zone = name.as_deref().unwrap_or("bl.example");
         let code = self.parse(raw.code.as_ref(), "code in [[zone]]", names::code);
-        let text = self.parse(raw.text.as_ref(), "text in [[zone]]", |text| names::answer_text(text, zone));
+        let text = self.parse(raw.text.as_ref(), "text in [[zone]]", |text| answer_text(text, zone));
         let defaults = Defaults { zone, code: code.unwrap_or(Ipv4Addr::new(127, 0, 0, 2)), text };
         let mut members = HashSet::new();
         let feeds = list(raw.feeds)
@@ -242,7 +251,7 @@ impl Check<'_, '_> {
         defaults: &Defaults<'_>,
         seen: &mut HashSet<FeedIndex>,
     ) -> Option<ZoneFeed> {
-        let text = |text: &str| names::answer_text(text, defaults.zone);
+        let text = |text: &str| answer_text(text, defaults.zone);
         let own_code = self.parse(raw.code.as_ref(), "code in feeds of [[zone]]", names::code);
         let own_text = self.parse(raw.text.as_ref(), "text in feeds of [[zone]]", text);
         let id = raw.id?;
@@ -282,7 +291,7 @@ impl Check<'_, '_> {
         if socket.as_os_str().len() > MAX_SOCKET_PATH {
             let hint =
                 format!("the path of a unix socket has at most {MAX_SOCKET_PATH} bytes; give a shorter one");
-            self.report.error(at, "bad socket in [control]".into(), quoted(&socket.to_string_lossy()), hint);
+            self.report.error(at, "bad socket in [control]".into(), quoted(&socket.to_string_lossy()), &hint);
         }
         Control { socket }
     }
@@ -298,6 +307,11 @@ struct Defaults<'a> {
 /// Does an entry of this format come with a score?
 fn has_scores(format: Format) -> bool {
     format == Format::ScoreTsv
+}
+
+/// A TXT template that fits the answers of `zone`.
+fn answer_text(text: &str, zone: &str) -> Result<String, TextError> {
+    check_text(zone, text).map(|()| text.to_owned())
 }
 
 /// A switch that is off unless it is turned on.

@@ -139,7 +139,7 @@ pub(super) fn wrong_type<T>(
         DeValue::Table(_) => "a table".into(),
     };
     let hint = format!("must be {form}, such as {}", key.example());
-    report.error(value.span(), format!("wrong type for {} in {table}", key.name), found, hint);
+    report.error(value.span(), format!("wrong type for {} in {table}", key.name), found, &hint);
     None
 }
 
@@ -162,7 +162,7 @@ pub(super) fn unknown_keys(
             hint =
                 format!("{}allowed: {}", meant.unwrap_or_default(), names().collect::<Vec<_>>().join(", "));
         }
-        report.error(key.span(), format!("unknown key in {name}"), shown(word), hint);
+        report.error(key.span(), format!("unknown key in {name}"), shown(word), &hint);
     }
 }
 
@@ -177,7 +177,7 @@ pub(super) fn field<T: Read>(
     let Some(value) = table.get(key.name) else {
         if let Presence::Required(_) = key.presence {
             let what = format!("missing key in {}", subject.table);
-            report.error(at, what, key.name.into(), format!("add it, such as {}", key.example()));
+            report.error(at, what, key.name.into(), &format!("add it, such as {}", key.example()));
         }
         return None;
     };

@@ -1,39 +1,39 @@
-//! Checks of names and answers: pure, each says in its error what would be right.
+//! Names as people write them, in the form the rest of the program uses. Each check says in its error what would be
+//! right.
 
+use crate::core::name::DomainName;
+use crate::core::zone::{check_code, check_nesting, check_zone_name};
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
-/// Longest name of a zone, in characters: a question for an IPv6 address puts 64 octets before it, and a name has at
-/// most 255 octets on the wire (RFC 1035 section 2.3.4), two more than in text.
-const MAX_ZONE: usize = 255 - 64 - 2;
-
-/// Longest other name, in characters.
+/// Longest name as text, in characters (RFC 1035 section 2.3.4).
 const MAX_NAME: usize = 253;
-
-/// Longest text form of an address, an uncompressed IPv6 address.
-const MAX_ADDRESS: usize = 39;
 
 /// The name of a zone in the form of `ZoneSpec`: lower case, without the final dot.
 pub(super) fn zone_name(text: &str) -> Result<String, String> {
     let name = host_name(text)?;
-    if name.len() > MAX_ZONE {
-        return Err(format!(
-            "a zone name has at most {MAX_ZONE} characters, so that IPv6 questions fit in front"
-        ));
-    }
+    check_zone_name(&name).map_err(|error| error.to_string())?;
     Ok(name)
 }
 
 /// A DNS name: lower case, without the final dot.
 pub(super) fn host_name(text: &str) -> Result<String, String> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(legal);
-    if name.len() > MAX_NAME || !name.split('.').all(label) {
-        return Err(
-            "a name is labels of 1 to 63 letters, digits, - or _, joined by dots, such as bl.example".into(),
-        );
+    if name.len() > MAX_NAME {
+        return Err(format!("a name has at most {MAX_NAME} characters"));
     }
+    DomainName::parse(&name).map_err(|error| error.to_string())?;
     Ok(name)
+}
+
+/// Checks that a zone hides no addresses of the zones it lies in, which are among `zones`.
+pub(super) fn nesting(name: &str, zones: &HashSet<String>) -> Result<(), String> {
+    // A name has at most 127 labels, so this is bounded for each zone, however many there are.
+    let parents = name.match_indices('.').filter_map(|(dot, _)| name.get(dot + 1..));
+    for outer in parents.filter(|parent| zones.contains(*parent)) {
+        check_nesting(name, outer).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 /// A mail address, or its form in a SOA record (RFC 1035 section 8), as the latter. Names here are plain labels, so a
@@ -48,36 +48,11 @@ pub(super) fn contact(text: &str) -> Result<String, &'static str> {
     host_name(&name).map_err(|_| hint)
 }
 
-/// An A record of a listing (RFC 5782 section 2.1).
-pub(super) fn code(text: &str) -> Result<Ipv4Addr, &'static str> {
-    let hint = "a code is an address in 127.0.0.0/8, such as 127.0.0.2";
-    let code: Ipv4Addr = text.parse().map_err(|_| hint)?;
-    match code.octets() {
-        [127, 0, 0, 1] => Err("127.0.0.1 must never be listed (RFC 5782); use 127.0.0.2 or above"),
-        [127, 255, 255, _] => Err("mail servers take 127.255.255.0/24 for an error; use 127.0.0.2 or above"),
-        [127, ..] => Ok(code),
-        _ => Err(hint),
-    }
-}
-
-/// A TXT template: must fit a plain 512 octet reply for every address, so that clients without EDNS are never sent
-/// to TCP for it.
-pub(super) fn answer_text(text: &str, zone: &str) -> Result<String, String> {
-    if !text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
-        return Err("a text is one line of printable ASCII".into());
-    }
-    // Header; question with 64 octets of nibbles, the zone and 4 octets of type and class; head of the record.
-    let room = 512usize.saturating_sub(12 + 64 + zone.len() + 2 + 4 + 12);
-    let placeholders = text.replace("$$", "").matches('$').count();
-    let longest = text.len() + placeholders * (MAX_ADDRESS - 1);
-    // Every 255 octets need one octet of length.
-    let octets = longest + longest.div_ceil(255);
-    if octets > room {
-        return Err(format!(
-            "{octets} octets with an IPv6 address; {room} fit an answer of this zone; give a shorter text"
-        ));
-    }
-    Ok(text.to_owned())
+/// An A record of a listing.
+pub(super) fn code(text: &str) -> Result<Ipv4Addr, String> {
+    let code = text.parse().map_err(|_| "a code is an address in 127.0.0.0/8, such as 127.0.0.2")?;
+    check_code(code).map_err(|error| error.to_string())?;
+    Ok(code)
 }
 
 /// The text of a feed that was given none.
@@ -102,13 +77,23 @@ mod tests {
     #[test]
     fn folds_names() {
         assert_eq!(zone_name("BL.Example."), Ok("bl.example".into()));
-        for bad in ["", ".", "a..b", "-\u{e9}.example", "a b.example", &"a".repeat(64)] {
+        for bad in ["", ".", "a..b", "-\u{e9}.example", "a b.example", &"a".repeat(64), &"a.".repeat(130)] {
             assert!(zone_name(bad).is_err(), "{bad}");
         }
         let long = |n: usize| format!("{}.{}", ["a".repeat(60).as_str(); 3].join("."), "b".repeat(n));
-        assert!(zone_name(&long(6)).is_ok(), "189 characters");
-        assert!(zone_name(&long(7)).unwrap_err().contains("189"));
+        assert!(zone_name(&long(6)).is_ok(), "189 characters leave room for 32 nibbles");
+        assert!(zone_name(&long(7)).is_err());
         assert!(host_name(&long(7)).is_ok());
+    }
+
+    #[test]
+    fn zones_may_nest_if_no_address_is_hidden() {
+        let zones =
+            ["bl.example", "7.bl.example", "x.7.bl.example", "spam.bl.example"].map(String::from).into();
+        assert_eq!(nesting("bl.example", &zones), Ok(()));
+        assert_eq!(nesting("spam.bl.example", &zones), Ok(()));
+        assert!(nesting("7.bl.example", &zones).is_err());
+        assert!(nesting("x.7.bl.example", &zones).is_err());
     }
 
     #[test]
@@ -123,22 +108,9 @@ mod tests {
     #[test]
     fn refuses_codes_that_are_no_listing() {
         assert_eq!(code("127.0.0.2"), Ok(Ipv4Addr::new(127, 0, 0, 2)));
-        assert_eq!(code("127.255.254.1"), Ok(Ipv4Addr::new(127, 255, 254, 1)));
-        for bad in ["127.0.0.1", "127.255.255.1", "128.0.0.1", "192.0.2.1", "127.0.0", "::1", ""] {
+        for bad in ["127.0.0.1", "127.255.255.1", "128.0.0.1", "127.0.0", "::1", ""] {
             assert!(code(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn texts_fit_a_plain_reply() {
-        // 408 octets remain under a zone of 12 octets, two of them for the lengths of two strings.
-        assert_eq!(answer_text(&"x".repeat(406), "bl.example"), Ok("x".repeat(406)));
-        assert!(answer_text(&"x".repeat(407), "bl.example").is_err());
-        assert!(answer_text(&format!("{}$", "x".repeat(367)), "bl.example").is_ok());
-        assert!(answer_text(&format!("{}$", "x".repeat(368)), "bl.example").is_err());
-        assert!(answer_text(&format!("{}$$", "x".repeat(404)), "bl.example").is_ok());
-        assert!(answer_text("é", "bl.example").is_err());
-        assert!(answer_text("a\nb", "bl.example").is_err());
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub const MAX_ERRORS: usize = 100;
 /// Most characters of the offending text that are repeated in a message.
 const MAX_SHOWN: usize = 60;
 
+/// Most characters of a hint; what is allowed takes the more, a name with a slip in it is at most 253.
+const MAX_HINT: usize = 500;
+
 /// One thing wrong, or odd, in a configuration file.
 ///
 /// Displayed as `file:line: what: found; hint`; a syntax error has its column behind the line, a file that cannot be
@@ -102,7 +105,7 @@ impl<'a> Report<'a> {
     }
 
     /// Something that must be put right.
-    pub(super) fn error(&mut self, at: Place, what: String, found: String, hint: String) {
+    pub(super) fn error(&mut self, at: Place, what: String, found: String, hint: &str) {
         if self.has_room() {
             self.errors.push((at.start, self.problem(at, what, found, hint)));
         } else {
@@ -114,8 +117,7 @@ impl<'a> Report<'a> {
     pub(super) fn syntax(&mut self, at: Place, message: &str) {
         if self.has_room() {
             let column = Some(column(self.text, at.start));
-            let problem =
-                self.problem(at.clone(), format!("not TOML: {message}"), String::new(), String::new());
+            let problem = self.problem(at.clone(), format!("not TOML: {message}"), String::new(), "");
             self.errors.push((at.start, Problem { column, ..problem }));
         } else {
             self.omitted += 1;
@@ -125,7 +127,7 @@ impl<'a> Report<'a> {
     /// Something that is allowed but probably not meant. Past [`MAX_ERRORS`] there are no further ones.
     pub(super) fn warn(&mut self, at: Place, what: String, hint: &str) {
         if self.warnings.len() < MAX_ERRORS {
-            self.warnings.push((at.start, self.problem(at, what, String::new(), hint.into())));
+            self.warnings.push((at.start, self.problem(at, what, String::new(), hint)));
         }
     }
 
@@ -143,8 +145,10 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn problem(&self, at: Place, what: String, found: String, hint: String) -> Problem {
+    fn problem(&self, at: Place, what: String, found: String, hint: &str) -> Problem {
         let line = Some(line(self.text.as_bytes(), at.start));
+        // Hints can repeat what others made of a text, and they do not know where it is shown.
+        let hint = printable(hint, MAX_HINT);
         Problem { file: self.file.into(), line, column: None, what, found, hint }
     }
 }
@@ -167,9 +171,14 @@ fn column(text: &str, offset: usize) -> u32 {
     u32::try_from(characters).unwrap_or(u32::MAX).saturating_add(1)
 }
 
-/// A key or name as a message may repeat it: shortened, and nothing in it can drive a terminal.
+/// A key or name as a message may repeat it.
 pub(super) fn shown(text: &str) -> String {
-    let end = text.char_indices().nth(MAX_SHOWN).map(|(end, _)| end);
+    printable(text, MAX_SHOWN)
+}
+
+/// Shortens a text and makes sure that nothing in it can drive a terminal.
+fn printable(text: &str, most: usize) -> String {
+    let end = text.char_indices().nth(most).map(|(end, _)| end);
     let (head, rest) =
         (end.and_then(|end| text.get(..end)).unwrap_or(text), if end.is_some() { "..." } else { "" });
     let escaped: String = head.chars().flat_map(escape).collect();
@@ -181,9 +190,9 @@ pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", shown(text))
 }
 
-/// Escapes control and other invisible characters, but neither quotes nor letters of any language.
+/// Escapes control and other invisible characters, but neither quotes and backslashes nor letters of any language.
 fn escape(c: char) -> impl Iterator<Item = char> {
-    let plain = matches!(c, '"' | '\'');
+    let plain = matches!(c, '"' | '\'' | '\\');
     let escaped = c.escape_debug();
     plain.then_some(c).into_iter().chain(escaped.filter(move |_| !plain))
 }
@@ -204,7 +213,7 @@ mod tests {
     fn counts_what_it_does_not_keep() {
         let mut report = Report::new(Path::new("x.toml"), "a\nb\n");
         for _ in 0..MAX_ERRORS + 7 {
-            report.error(2..3, "bad".into(), "b".into(), String::new());
+            report.error(2..3, "bad".into(), "b".into(), "");
         }
         let errors = report.finish().unwrap_err();
         assert_eq!((errors.problems.len(), errors.omitted), (MAX_ERRORS, 7));

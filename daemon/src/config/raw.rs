@@ -61,7 +61,8 @@ tables! {
         /// No entries at all is a valid state of this feed. Otherwise an empty feed is refused and the last good
         /// copy stays in use.
         may_be_empty: bool = default "false",
-        /// Most unreadable lines, in percent of all data lines: 0 to 100. Above, the last good copy stays in use.
+        /// Most unreadable lines, in percent of all data lines: 0 to 100. Above, the last good copy stays in use. Up
+        /// to five are forgiven beside good ones, unless this is 0.
         max_rejects: u64 = default "5",
         /// Largest size after decompression: "1KiB" to "4GiB".
         max_size: String = default r#""256MiB""#,

@@ -5,6 +5,7 @@ use super::report::{Failure, Feeds, Lookup, Origin, Rejects, Status};
 use crate::core::entry::FeedId;
 use crate::core::explain::{Explanation, explain};
 use crate::engine::Command;
+use crate::engine::status::EngineStatus;
 use crate::engine::written::fill_lines;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -23,6 +24,8 @@ use tokio::time::timeout;
 pub(super) const MAX_ADDRESSES: usize = 100;
 /// Longest wait for the engine, which may be compiling a generation.
 const ENGINE_TIME: Duration = Duration::from_secs(10);
+/// Longest wait for a fresh status; the last one is at hand.
+const REPORT_TIME: Duration = Duration::from_millis(500);
 /// Longest wait for the entries as written; the rest of a lookup is there at once.
 const LINES_TIME: Duration = Duration::from_secs(30);
 
@@ -77,16 +80,30 @@ async fn wrong_method(method: Method) -> ApiError {
     ApiError(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not supported here; use GET"))
 }
 
+/// What the engine says of itself now; what it said last while it is busy.
+async fn engine_status(control: &Control) -> Arc<EngineStatus> {
+    let (done, reported) = oneshot::channel();
+    let ask = async {
+        // If the engine is gone, its last word has to do.
+        if control.commands.send(Command::Report { done }).await.is_ok() {
+            let _ = reported.await;
+        }
+    };
+    let _ = timeout(REPORT_TIME, ask).await;
+    Arc::clone(&control.engine.borrow())
+}
+
 async fn status(State(Api { control, .. }): State<Api>) -> Json<Status> {
+    let engine = engine_status(&control).await;
     Json(Status {
         process: control.process.borrow().clone(),
-        engine: (**control.engine.borrow()).clone(),
+        engine: (*engine).clone(),
         dns: control.stats.dns.clone(),
     })
 }
 
 async fn feeds(State(Api { control, .. }): State<Api>) -> Json<Feeds> {
-    let feeds = control.engine.borrow().feeds.clone();
+    let feeds = engine_status(&control).await.feeds.clone();
     Json(Feeds { origin: Origin::Daemon, notes: Vec::new(), feeds })
 }
 

@@ -44,7 +44,7 @@ pub enum ClientError {
         limit: Duration,
     },
     /// Something else than blackthorn, or a very different version.
-    #[error("what answers at {} does not speak our protocol: {problem}; is the daemon of the same version?", socket.display())]
+    #[error("no usable answer from {}: {problem}; is it a blackthorn, of this version?", socket.display())]
     Protocol {
         /// The socket.
         socket: PathBuf,
@@ -119,24 +119,24 @@ impl Client {
         let (status, body) = limited
             .map_err(|_| ClientError::Timeout { socket: self.socket.clone(), limit: self.timeout })??;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| self.protocol(error));
+            return serde_json::from_slice(&body).map_err(|error| self.protocol(&error));
         }
         let failure: Failure = serde_json::from_slice(&body)
-            .map_err(|error| self.protocol(format!("status {status}, {error}")))?;
+            .map_err(|error| self.protocol(&format!("status {status}, {error}")))?;
         Err(ClientError::Refused { status, error: failure.error })
     }
 
     async fn ask(&self, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.not_connected(error))?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.map_err(|error| self.protocol(error))?;
+        let (mut sender, connection) = handshake.map_err(|error| self.protocol(&error))?;
         let request = Request::get(path).header(header::HOST, "blackthorn").body(Empty::<Bytes>::new());
-        let request = request.map_err(|error| self.protocol(error))?;
+        let request = request.map_err(|error| self.protocol(&error))?;
         let answer = async move {
-            let response = sender.send_request(request).await.map_err(|error| self.protocol(error))?;
+            let response = sender.send_request(request).await.map_err(|error| self.protocol(&error))?;
             let status = response.status();
             let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-            Ok((status, body.map_err(|error| self.protocol(error))?.to_bytes()))
+            Ok((status, body.map_err(|error| self.protocol(&error))?.to_bytes()))
         };
         // The connection has to be driven while the answer is awaited; what ends it shows in the answer.
         let (answer, _) = tokio::join!(answer, connection);
@@ -151,7 +151,7 @@ impl Client {
         }
     }
 
-    fn protocol(&self, problem: impl ToString) -> ClientError {
+    fn protocol(&self, problem: &impl ToString) -> ClientError {
         ClientError::Protocol { socket: self.socket.clone(), problem: problem.to_string() }
     }
 }

@@ -149,3 +149,59 @@ fn reasons(reservations: &Reservations, address: IpAddr) -> Vec<Reservation> {
     };
     reservations.reasons(address).map(shown).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::fixture;
+    use crate::core::protection::Reserved;
+
+    fn explained(generation: &Generation, address: &str) -> Explanation {
+        explain(generation, address.parse().unwrap())
+    }
+
+    #[test]
+    fn zones_say_what_dns_would() {
+        let specs = [
+            fixture::zone("a.example", &[(0, "127.0.0.2", "see $"), (1, "127.0.0.4", "")]),
+            fixture::zone("b.example", &[(1, "127.0.0.9", "b")]),
+        ];
+        let mut generation = fixture::generation(&specs, &[(0, "192.0.2.0/24"), (1, "2001:db8::/32")]);
+        let codes = |e: &Explanation| e.zones.iter().map(|zone| zone.codes.join(" ")).collect::<Vec<_>>();
+        let v4 = explained(&generation, "::ffff:192.0.2.7");
+        assert_eq!(
+            (v4.address.to_string(), v4.listed, v4.serial),
+            ("192.0.2.7".to_owned(), true, fixture::SERIAL)
+        );
+        assert_eq!(codes(&v4), ["127.0.0.2", ""]);
+        assert_eq!(v4.zones[0].texts, ["see 192.0.2.7"]);
+        assert_eq!(codes(&explained(&generation, "2001:db8::1")), ["127.0.0.4", "127.0.0.9"]);
+        let unlisted = explained(&generation, "198.51.100.1");
+        assert_eq!((unlisted.listed, codes(&unlisted)), (false, vec![String::new(); 2]));
+        // A zone without data answers SERVFAIL, whatever its test entry would say.
+        generation.zones[0].loaded = false;
+        let test = explained(&generation, "127.0.0.2");
+        assert_eq!(codes(&test), ["", "127.0.0.9"]);
+        assert_eq!(test.zones[0].texts, [] as [String; 0]);
+        assert_eq!(test.feeds[0].feed, "test entry (RFC 5782)");
+    }
+
+    #[test]
+    fn reservations_come_with_their_reasons() {
+        let reserved = |network: &str, reason: &str| {
+            let reason = reason.to_owned();
+            Reservations::new(vec![Reserved { network: network.parse().unwrap(), reason }])
+        };
+        let mut generation = fixture::generation(&[], &[]);
+        generation.exclusions = reserved("192.0.2.0/24", "allow.txt:7");
+        generation.protections = reserved("192.0.2.1", "address of eth0");
+        let one = explained(&generation, "192.0.2.1");
+        assert_eq!(
+            (one.exclusions[0].reason.as_str(), one.exclusions[0].network.as_str()),
+            ("allow.txt:7", "192.0.2.0/24")
+        );
+        assert_eq!(one.filter.protections[0].reason, "address of eth0");
+        let other = explained(&generation, "192.0.2.2");
+        assert_eq!((other.exclusions.len(), other.filter.protections.len()), (1, 0));
+    }
+}

@@ -94,3 +94,108 @@ pub enum DiskError {
     #[error(transparent)]
     Build(#[from] BuildError),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Source;
+    use crate::core::explain::explain;
+    use crate::core::validators::Validators;
+    use crate::engine::status::FeedState;
+    use crate::engine::written::fill_lines;
+    use crate::store::LastGood;
+    use std::fs;
+    use std::path::Path;
+
+    const CONFIG: &str = "\
+state_dir = \"state\"
+[[feed]]
+id = \"remote\"
+source = \"https://feeds.example/list\"
+format = \"plain\"
+[[feed]]
+id = \"file\"
+source = \"file.txt\"
+format = \"plain\"
+[[feed]]
+id = \"never\"
+source = \"https://feeds.example/never\"
+format = \"plain\"
+";
+
+    fn config(dir: &Path) -> Config {
+        fs::write(dir.join("file.txt"), "192.0.2.1\nbad\n".to_owned() + &"192.0.2.2\n".repeat(20)).unwrap();
+        Config::parse(CONFIG, Path::new("b.toml"), dir).unwrap()
+    }
+
+    fn remote(config: &Config) -> (FeedId, &Source) {
+        (config.feeds[0].id.clone(), &config.feeds[0].source)
+    }
+
+    fn states(disk: &Disk<'_>) -> Vec<(FeedState, bool, Option<String>)> {
+        disk.feeds().into_iter().map(|feed| (feed.state, feed.loaded, feed.last_error)).collect()
+    }
+
+    #[test]
+    fn stored_copies_speak_for_a_daemon_that_is_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        let mut store = Store::open(&config.state_dir).unwrap().store;
+        let (id, source) = remote(&config);
+        let body = b"# list\n192.0.2.0/28\n".to_vec();
+        let good = LastGood::new(source, body, Validators::default(), 1_000, String::new());
+        store.accept(&id, &good).unwrap();
+        store.record_failure(&id, 2_000, "cannot connect").unwrap();
+        store.record_published(77, "digest").unwrap();
+        drop(store);
+
+        let disk = Disk::load(&config);
+        assert_eq!(disk.notes(), [] as [String; 0]);
+        assert_eq!(
+            states(&disk),
+            [
+                (FeedState::Failing, true, Some("cannot connect".to_owned())),
+                (FeedState::Ok, true, None),
+                (FeedState::Waiting, false, None),
+            ]
+        );
+        let feed = &disk.feeds()[0];
+        assert_eq!((feed.fetched_at, feed.checked_at), (Some(1_000), Some(2_000)));
+        let rejects = disk.rejects(&FeedId::new("file").unwrap()).unwrap();
+        assert_eq!(rejects.iter().map(|reject| reject.line).collect::<Vec<_>>(), [2]);
+        assert_eq!(disk.rejects(&FeedId::new("other").unwrap()), None);
+
+        let generation = disk.generation().unwrap();
+        assert_eq!(generation.serial, 77);
+        let mut explained = [explain(&generation, "192.0.2.1".parse().unwrap())];
+        assert_eq!(fill_lines(&config, &mut explained), [] as [String; 0]);
+        let lines =
+            explained[0].feeds.iter().flat_map(|f| f.lines.iter().map(|l| (&*f.feed, l.line, &*l.text)));
+        assert_eq!(lines.collect::<Vec<_>>(), [("remote", 2, "192.0.2.0/28"), ("file", 1, "192.0.2.1")]);
+    }
+
+    #[test]
+    fn a_copy_that_passes_no_more_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        let mut store = Store::open(&config.state_dir).unwrap().store;
+        let (id, source) = remote(&config);
+        let good = LastGood::new(source, b"<html>".to_vec(), Validators::default(), 1_000, String::new());
+        store.accept(&id, &good).unwrap();
+        drop(store);
+        let (state, loaded, error) = states(&Disk::load(&config)).remove(0);
+        assert_eq!((state, loaded), (FeedState::Quarantined, false));
+        assert!(error.unwrap().starts_with("the stored copy does not pass any more: "));
+    }
+
+    #[test]
+    fn without_a_store_files_still_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        let disk = Disk::load(&config);
+        assert!(disk.notes()[0].starts_with("no stored copies: "), "{:?}", disk.notes());
+        assert_eq!(disk.feeds()[1].counts.entries_v4, 21);
+        assert!(disk.generation().unwrap().table.lookup("192.0.2.1".parse().unwrap()).is_listed());
+        assert!(!config.state_dir.exists());
+    }
+}

@@ -32,7 +32,7 @@ use crate::live::Live;
 use crate::store::{LastGood, Store};
 use packet_filter::PacketFilter;
 use publish::Publisher;
-use slot::{Refused, Slot};
+use slot::Slot;
 use status::{EngineStatus, ZoneStatus};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// How often own addresses and interfaces are looked at again.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
+/// How long the copy of a feed is kept that is not configured any more: an operator may change their mind.
+const FORGET_AFTER: Duration = Duration::from_secs(90 * 86_400);
 /// Deliveries that may wait while the engine is busy; every feed holds its own body until then.
 const WAITING_DELIVERIES: usize = 16;
 
@@ -55,6 +57,11 @@ pub enum Command {
         /// Its [`exclusions`], read by the one who asks: nothing is left here that could refuse.
         exclusions: Reservations,
         /// Told when done.
+        done: oneshot::Sender<()>,
+    },
+    /// Publish a fresh [`EngineStatus`]: counters move between events too.
+    Report {
+        /// Told when it is published.
         done: oneshot::Sender<()>,
     },
     /// Rejected lines of a feed's last body; `None` for a feed nobody configured.
@@ -140,8 +147,16 @@ impl Engine {
         self.publish();
     }
 
+    /// Forgets stored copies of feeds that have not been configured for a long time.
+    fn prune(&mut self) {
+        let keep: Vec<FeedId> = self.slots.iter().map(|slot| slot.feed.id.clone()).collect();
+        let older_than = unix_now().saturating_sub(FORGET_AFTER.as_secs());
+        self.save(|store| store.prune(&keep, older_than).map(drop));
+    }
+
     /// Runs until `commands` is closed. The packet filter is detached when the engine is dropped.
     pub async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        self.prune();
         let (mut runner, mut deliveries) = self.start_runner(false);
         let mut housekeeping = Instant::now() + HOUSEKEEPING;
         loop {
@@ -153,6 +168,10 @@ impl Engine {
                         runner.stop().await;
                         (runner, deliveries) = self.start_runner(true);
                         // The one who asked may have gone.
+                        let _ = done.send(());
+                    }
+                    Some(Command::Report { done }) => {
+                        self.report();
                         let _ = done.send(());
                     }
                     Some(Command::Rejects { feed, answer }) => {
@@ -265,6 +284,10 @@ impl Engine {
                 slot.unchanged(at);
                 self.save(|store| store.record_unchanged(&id, at))
             }
+            Ok(Fetched::Body { bytes, .. }) if slot.holds(&bytes) => {
+                slot.unchanged(at);
+                self.save(|store| store.record_unchanged(&id, at))
+            }
             Ok(Fetched::Body { bytes, validators }) => match slot::judge(&slot.feed, &bytes, at) {
                 Ok(loaded) => {
                     let entries = loaded.counts.entries_v4 + loaded.counts.entries_v6;
@@ -274,35 +297,26 @@ impl Engine {
                         tracing::info!(feed = %id, entries, "feed loaded");
                         self.dirty = true;
                     }
-                    self.save(|store| store.accept(&id, &good))
+                    let kept = self.save(|store| store.accept(&id, &good));
+                    if let (Kept::Saved, Some(slot)) = (&kept, self.slots.get_mut(index)) {
+                        slot.saved();
+                    }
+                    kept
                 }
                 Err(refused) => {
+                    tracing::warn!(feed = %id, "quarantined: {refused}; {}", slot.consequence());
                     slot.quarantine(&refused, at);
-                    self.refuse(index, &refused, at)
+                    self.save(|store| store.record_failure(&id, at, &refused.to_string()));
+                    Kept::Refused
                 }
             },
             Err(error) => {
-                let note = if slot.loaded.is_some() {
-                    "the last good copy stays in use"
-                } else {
-                    "it has no data yet"
-                };
-                tracing::warn!(feed = %id, "fetch failed: {error}; {note}");
+                tracing::warn!(feed = %id, "fetch failed: {error}; {}", slot.consequence());
                 slot.failed(error.clone(), at);
                 self.save(|store| store.record_failure(&id, at, &error));
                 Kept::NotSaved
             }
         }
-    }
-
-    fn refuse(&mut self, index: usize, refused: &Refused, at: u64) -> Kept {
-        let Some(slot) = self.slots.get(index) else { return Kept::Refused };
-        let id = slot.feed.id.clone();
-        let note =
-            if slot.loaded.is_some() { "the last good copy stays in use" } else { "it has no data yet" };
-        tracing::warn!(feed = %id, "quarantined: {refused}; {note}");
-        self.save(|store| store.record_failure(&id, at, &refused.to_string()));
-        Kept::Refused
     }
 
     /// Writes to the store. A full disk must not stop the service: it is said once, and shown until it is over.
@@ -393,4 +407,22 @@ fn limits(slot: &Slot) -> FetchLimits {
 /// Seconds since 1970; 0 on a clock before that.
 pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::fixture;
+
+    #[test]
+    fn texts_that_do_not_fit_are_warned_of() {
+        let long = |c: &str| c.repeat(250);
+        let fits = fixture::zone("a.example", &[(0, "127.0.0.2", &long("a")), (1, "127.0.0.3", "short")]);
+        let cut = fixture::zone("b.example", &[(0, "127.0.0.2", &long("a")), (1, "127.0.0.3", &long("b"))]);
+        let entries = [(0, "192.0.2.1"), (1, "192.0.2.0/24")];
+        let generation = fixture::generation(&[fits, cut], &entries);
+        let warnings: Vec<String> = generation.zones.iter().filter_map(texts_left_out).collect();
+        let expected = "zone b.example: 1 listings have more texts than fit a reply; some are left out, shorten the texts";
+        assert_eq!(warnings, [expected]);
+    }
 }

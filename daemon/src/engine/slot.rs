@@ -32,6 +32,8 @@ pub(super) struct Loaded {
     pub(super) fetched_at: u64,
     pub(super) counts: FeedCounts,
     rejects: Arc<[Reject]>,
+    /// Is the body in the store? What is not must be offered to it again.
+    saved: bool,
 }
 
 /// Why a body is not used.
@@ -63,7 +65,7 @@ pub(super) fn judge(feed: &Feed, body: &[u8], fetched_at: u64) -> Result<Loaded,
         lines: parsed.counts,
         ..FeedCounts::default()
     };
-    Ok(Loaded { flat: Arc::new(flat), sha256: sha256(body), fetched_at, counts, rejects })
+    Ok(Loaded { flat: Arc::new(flat), sha256: sha256(body), fetched_at, counts, rejects, saved: false })
 }
 
 /// SHA-256 in hex.
@@ -112,7 +114,7 @@ impl Slot {
         match judge(&self.feed, &stored.body, stored.fetched_at) {
             Ok(loaded) => {
                 self.rejects = Arc::clone(&loaded.rejects);
-                self.loaded = Some(loaded);
+                self.loaded = Some(Loaded { saved: true, ..loaded });
             }
             Err(refused) => {
                 tracing::warn!(feed = %self.feed.id, "the stored copy does not pass any more: {refused}");
@@ -141,6 +143,23 @@ impl Slot {
         self.loaded = Some(loaded);
         self.settle(FeedState::Ok, at, None);
         changed
+    }
+
+    /// Is this the very body that is loaded and stored?
+    pub(super) fn holds(&self, body: &[u8]) -> bool {
+        self.loaded.as_ref().is_some_and(|loaded| loaded.saved && loaded.sha256 == sha256(body))
+    }
+
+    /// The loaded body is in the store now.
+    pub(super) fn saved(&mut self) {
+        if let Some(loaded) = &mut self.loaded {
+            loaded.saved = true;
+        }
+    }
+
+    /// What a failed attempt means for the service.
+    pub(super) fn consequence(&self) -> &'static str {
+        if self.loaded.is_some() { "the last good copy stays in use" } else { "it has no data yet" }
     }
 
     /// The source still has the copy that is loaded.

@@ -16,7 +16,7 @@ const TWICE: &str = "it is in the list already";
 impl Check<'_, '_> {
     /// Reports a value that cannot be used. `key` says where it stands: `ttl in [[zone]]`.
     pub(super) fn bad(&mut self, key: &str, value: &Spanned<String>, hint: &str) {
-        self.report.error(value.span(), format!("bad {key}"), quoted(value.get_ref()), hint.into());
+        self.report.error(value.span(), format!("bad {key}"), quoted(value.get_ref()), hint);
     }
 
     /// Parses a value, if there is one; the error of `parse` says what would be right.
@@ -83,7 +83,7 @@ impl Check<'_, '_> {
             return number;
         }
         let hint = format!("allowed: {} to {}", range.start(), range.end());
-        self.report.error(value.span(), format!("bad {key}"), value.get_ref().to_string(), hint);
+        self.report.error(value.span(), format!("bad {key}"), value.get_ref().to_string(), &hint);
         default
     }
 

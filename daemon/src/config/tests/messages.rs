@@ -136,25 +136,25 @@ fn every_wrong_value_says_what_would_be_right() {
         ),
         (
             format!("{FEED}{}", ZONE.replace("\"mine\"", "{ id = \"mine\", code = \"128.0.0.9\" }")),
-            "7: bad code in feeds of [[zone]]: \"128.0.0.9\"; a code is an address in 127.0.0.0/8, such as 127.0.0.2",
+            "7: bad code in feeds of [[zone]]: \"128.0.0.9\"; code 128.0.0.9 is outside of 127.0.0.0/8",
         ),
         (
             zone("code = \"127.0.0.1\""),
-            "8: bad code in [[zone]]: \"127.0.0.1\"; 127.0.0.1 must never be listed (RFC 5782); use 127.0.0.2 or above",
+            "8: bad code in [[zone]]: \"127.0.0.1\"; code 127.0.0.1 tells clients that the list is broken; use 127.0.0.2 or above",
         ),
         (
             zone("code = \"127.255.255.7\""),
-            "8: bad code in [[zone]]: \"127.255.255.7\"; mail servers take 127.255.255.0/24 for an error; use 127.0.0.2 or above",
+            "8: bad code in [[zone]]: \"127.255.255.7\"; code 127.255.255.7 is read as an error by clients; keep out of 127.255.255.0/24",
         ),
         (
             zone("text = \"zwei\\nZeilen\""),
-            "8: bad text in [[zone]]: \"zwei\\nZeilen\"; a text is one line of printable ASCII",
+            "8: bad text in [[zone]]: \"zwei\\nZeilen\"; text holds '\\n'; only printable ASCII on one line reaches every mail log intact",
         ),
         (zone("ttl = \"0s\""), "8: bad ttl in [[zone]]: \"0s\"; allowed: \"1s\" to \"7d\""),
         (zone("negative_ttl = \"8d\""), "8: bad negative_ttl in [[zone]]: \"8d\"; allowed: \"1s\" to \"7d\""),
         (
             zone("ns = [\"a..b\"]"),
-            "8: bad ns in [[zone]]: \"a..b\"; a name is labels of 1 to 63 letters, digits, - or _, joined by dots, such as bl.example",
+            "8: bad ns in [[zone]]: \"a..b\"; `a..b` has an empty label; write the name as in `bl.example`, without a final dot",
         ),
         (
             zone("contact = \"a.b@c\""),
@@ -163,6 +163,14 @@ fn every_wrong_value_says_what_would_be_right() {
         (
             zone(&ZONE.replace("bl.example", "BL.example.")),
             "9: bad name in [[zone]]: \"BL.example.\"; another zone has this name",
+        ),
+        (
+            zone(&ZONE.replace("bl.example", "7.bl.example")),
+            "9: bad name in [[zone]]: \"7.bl.example\"; zone `7.bl.example` hides addresses of `bl.example`: the label in front of `bl.example` must have two or more characters, not all of them digits",
+        ),
+        (
+            format!("{FEED}{}", ZONE.replace("bl.example", "a\\u001b[31m")),
+            "6: bad name in [[zone]]: \"a\\u{1b}[31m\"; `a\\u{1b}[31m` holds `\\u{1b}`; a name is made of letters, digits, `-`, `_` and dots (write xn-- names as such)",
         ),
         // The rest.
         (
@@ -246,8 +254,9 @@ fn texts_that_do_not_fit_are_refused_even_if_they_are_ours() {
     let messages = messages(&format!("{feed}{zone}"));
     assert!(messages[0].contains("bad default text in [[zone]] for feed: \"fff"), "{messages:?}");
     assert!(
-        messages[0]
-            .contains("318 octets with an IPv6 address; 236 fit an answer of this zone; give a shorter text"),
+        messages[0].contains(
+            "text takes up to 318 octets with an address filled in, at most 236 fit a reply of 512"
+        ),
         "{messages:?}"
     );
     assert!(parse(&format!("{feed}{zone}text = \"Listed\"\n")).is_ok());

@@ -63,7 +63,7 @@ fn bogus_keys_are_refused_at_every_level() {
             tried += 1;
         }
     }
-    // Seven kinds of tables; the annotated sample has each once, the others some of them several times.
+    // Eight kinds of tables, the top level and inline ones included; the samples have each, most of them several times.
     assert!(tried > 30, "{tried}");
 }
 

@@ -199,6 +199,20 @@ fn picks_the_shorter_form_of_a_node() {
     assert_eq!(flags(hole), (false, 1), "one hole in a /16 is one slot under a listed default");
 }
 
+/// In a listed /16 whose /24 all begin or end with another listing, no slot is whole, and still no /24 needs a node.
+#[test]
+fn finds_the_default_behind_lone_hosts() {
+    for odd in [0, 255] {
+        let rules = (0..256).map(|i| prefixes::v4(0x0a01_0000 | i << 8 | odd, 32, 2));
+        let oracle = Oracle::new(rules.chain([prefixes::v4(0x0a01_0000, 16, 1)]).collect());
+        let table = compile_v4(segments(&oracle));
+        assert_eq!(table.lookup([10, 1, 7, odd as u8].into()), payload(2));
+        assert_eq!(table.lookup([10, 1, 7, 77].into()), payload(1));
+        let lines = table.words().len() as u32 / NODE_WORDS - FIRST_NODE;
+        assert!(lines <= 17, "one node and 256 slots, not {lines} lines");
+    }
+}
+
 #[test]
 fn one_ipv6_network_costs_a_third_of_a_line() {
     let networks = |count: u128| {
@@ -208,6 +222,37 @@ fn one_ipv6_network_costs_a_third_of_a_line() {
     assert_eq!(networks(1), (FIRST_NODE + 1) * NODE_WORDS);
     assert_eq!(networks(3), (FIRST_NODE + 1) * NODE_WORDS);
     assert_eq!(networks(4), (FIRST_NODE + 2) * NODE_WORDS);
+}
+
+/// As dense as a million random hosts over all of IPv4, in a sixteenth of it.
+#[test]
+fn random_hosts_cost_few_bytes() {
+    let mut random = Random::new(11);
+    let mut hosts: Vec<u32> = (0..62_500).map(|_| 0x4000_0000 | random.word() >> 4).collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    let segment = |&host: &u32| Segment { span: Span::host(host), label: payload(1) };
+    let table = compile_v4(hosts.iter().map(segment).collect());
+    let bytes = (table.words().len() as u32 - FIRST_NODE * NODE_WORDS) as usize * 4;
+    assert!(bytes <= 11 * hosts.len(), "{bytes} bytes for {} hosts", hosts.len());
+}
+
+/// The costliest segments there are: ends in the middle of nowhere, so that each end has nodes of its own.
+#[test]
+fn ranges_off_all_borders_keep_the_stated_bound() {
+    let v4 = |i: u32| Segment {
+        span: Span { first: (i << 24) + 0x0055_55d5, last: (i << 24) + 0x00aa_aaaa },
+        label: payload(1),
+    };
+    let table = compile_v4((0..200u32).map(v4).collect());
+    assert!(table.words().len() as u32 / NODE_WORDS - FIRST_NODE <= 200 * 2 * 2);
+    let inner: u128 = 0x5555_5555_5555_5555_5555_5555_5555;
+    let v6 = |i: u128| Segment {
+        span: Span { first: (i << 113) + inner, last: (i << 113) + (1 << 112) + inner },
+        label: payload(1),
+    };
+    let table = compile_v6((0..200u128).map(v6).collect());
+    assert!(table.words().len() as u32 / NODE_WORDS - FIRST_NODE <= 200 * 2 * 14);
 }
 
 /// Any words at all: every lookup ends, without a panic and without reading outside.
