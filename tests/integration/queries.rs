@@ -207,7 +207,7 @@ fn texts_are_left_out_rather_than_truncated() {
 }
 
 #[test]
-fn both_families_can_be_asked() {
+fn it_answers_over_ipv6_too() {
     let site = Site::new(&CONFIG.replace("[exclude]", "[dns]\nlisten = [\"[::1]:0\"]\n[exclude]"));
     site.write("hosts.txt", HOSTS);
     site.write("nets.txt", NETS);

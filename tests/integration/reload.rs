@@ -253,7 +253,7 @@ fn what_only_a_restart_can_change_is_said_and_left() {
 }
 
 /// Generations to go through under load.
-const GENERATIONS: usize = 40;
+const GENERATIONS: usize = 32;
 
 /// A marker moves from one list to the other and back, all in one reload: the two feeds change places. Another address
 /// blinks: it is in one list only.

@@ -376,7 +376,20 @@ fn stop_signals_end_it_well_and_at_once() {
 }
 
 #[test]
-fn without_arguments_or_with_an_unknown_path_the_exit_code_is_two() {
+fn a_stop_in_the_middle_of_a_reload_ends_well() {
+    let site = local_site();
+    for host in 10..15 {
+        let daemon = site.start();
+        site.write("mine.txt", format!("192.0.2.{host}\n"));
+        let mark = daemon.hup();
+        daemon.log.wait_from(mark, "reloading");
+        daemon.stop();
+    }
+    assert_eq!(about(&site.start(), "192.0.2.14"), "127.0.0.2");
+}
+
+#[test]
+fn a_command_line_that_cannot_be_followed_exits_with_two() {
     let run = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_blackthorn"));
         let output = command.args(args).env_clear().stdin(Stdio::null()).output().unwrap();
