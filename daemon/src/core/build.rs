@@ -60,7 +60,7 @@ pub fn build(plan: &Plan<'_>, serial: u32, built_at: u64) -> Result<Generation, 
         protected: plan.protections.coverage(),
         filter_feeds: plan.filter_feeds,
     })?;
-    let table = Table::compile(v4, v6)?;
+    let table = Table::compile(&v4, &v6)?;
     let zones = Zone::compile_all(plan.zones, &listings, &table)?;
     let parts = (0..).map(FeedIndex).zip(&plan.feeds).map(|(index, (id, flat))| Part {
         id: id.clone(),
