@@ -133,6 +133,7 @@ mod tests {
             filtered: feed == "mine",
             lines: lines.iter().map(line).collect(),
             more_lines: 0,
+            since: None,
         }
     }
 
