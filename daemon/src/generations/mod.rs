@@ -192,6 +192,18 @@ impl Generations {
         })
     }
 
+    /// Removes the file of a serial.
+    ///
+    /// # Errors
+    /// When it stays; that there was none is no error.
+    pub fn remove(&self, serial: u32) -> Result<(), WriteError> {
+        let path = self.path(serial);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(WriteError::File { path, error }),
+            _ => Ok(()),
+        }
+    }
+
     /// Removes the files that are too many or too old, and what a crash left unfinished; never those in `spare`.
     /// Returns the serials removed.
     ///
