@@ -117,10 +117,15 @@ impl Keeper {
         Self { files, written, problem: None }
     }
 
-    /// Writes a generation that is about to be published, unless its file is there. A failure is said once and shown
-    /// until it is over: the service goes on from memory.
-    pub(super) fn write(&mut self, generation: &Generation) {
-        if self.written == generation.serial {
+    /// Writes a generation that is about to be published after `before`, unless its file is there and fits the next
+    /// start as well. A failure is said once and shown until it is over: the service goes on from memory.
+    pub(super) fn write(&mut self, generation: &Generation, before: Option<&Generation>) {
+        let fits = |before: &Generation| {
+            before.serial == generation.serial
+                && before.lineage.settings == generation.lineage.settings
+                && before.exclusions == generation.exclusions
+        };
+        if self.written == generation.serial && before.is_some_and(fits) {
             return;
         }
         match self.files.write(generation) {
@@ -128,7 +133,10 @@ impl Keeper {
                 self.written = generation.serial;
                 self.problem = None;
             }
-            Err(error) => self.failed(&error),
+            Err(error) => {
+                self.written = 0;
+                self.failed(&error);
+            }
         }
     }
 
