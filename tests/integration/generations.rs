@@ -146,7 +146,8 @@ fn damaged_files_give_way_to_older_ones() {
     let files = files(&site);
     assert_eq!(files.iter().map(serial).collect::<Vec<_>>(), serials, "one file for each generation");
 
-    let damage: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damage: [(&str, Damage); 4] = [
         ("the checksum of its image is wrong", |bytes| bytes[100_000] ^= 4),
         ("bytes instead of", |bytes| bytes.truncate(300_000)),
         ("it has format version 0", |bytes| bytes[12..16].copy_from_slice(&0u32.to_ne_bytes())),
