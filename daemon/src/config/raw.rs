@@ -80,7 +80,7 @@ tables! {
         /// 127.0.0.1 and not in 127.255.255.0/24, which mail servers take for an error.
         code: String = default r#""127.0.0.2""#,
         /// TXT record of listed addresses, for feeds that name no text of their own. `$` stands for the address
-        /// asked for, `$$` for a dollar sign. If absent: "Address $ is listed by FEED in ZONE".
+        /// asked for, `$$` for a dollar sign. If absent: "Address $ is listed by feed ID in ZONE".
         text: String = optional r#""Listed, see https://bl.example/?q=$""#,
         /// How long an answer "listed" may be cached: "1s" to "7d".
         ttl: String = default r#""10m""#,
