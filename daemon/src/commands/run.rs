@@ -161,9 +161,9 @@ impl Daemon {
         loop {
             tokio::select! {
                 signal = signals.recv() => match signal {
-                    Some(Signal::Reload) => self.reload().await,
-                    Some(Signal::LogStats) => self.log_stats(),
-                    Some(Signal::Stop) | None => break,
+                    Signal::Reload => self.reload().await,
+                    Signal::LogStats => self.log_stats(),
+                    Signal::Stop => break,
                 },
                 _ = &mut engine => return Err(RunError::EngineStopped),
             }
