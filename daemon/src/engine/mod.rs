@@ -226,10 +226,17 @@ impl Engine {
             };
             self.slots.push(slot);
         }
-        self.filter.reconfigure(&config.filter);
         self.config = config;
         self.read_local_feeds().await;
-        self.publish();
+        if self.filter.is_on() && self.config.filter.enforce {
+            // The table in force lacks the new exclusions: it must not begin to drop.
+            self.publish();
+            self.filter.reconfigure(&self.config.filter);
+            self.report();
+        } else {
+            self.filter.reconfigure(&self.config.filter);
+            self.publish();
+        }
     }
 
     /// One job per feed. Files have just been read; addresses are asked at once after a reload or without a copy.

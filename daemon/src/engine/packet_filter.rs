@@ -9,7 +9,7 @@ use crate::filter::{self, Filter, FilterError, InterfaceStatus};
 pub(super) enum PacketFilter {
     /// No interface is configured.
     Unused,
-    /// Configured, but it cannot run; the reason, and the plan to try again with.
+    /// Configured, but it cannot run, and why. Tried again with the next reload.
     Off(String),
     /// Loaded.
     On(Box<Filter>),
@@ -31,6 +31,11 @@ impl PacketFilter {
                 Self::Off(error.to_string())
             }
         }
+    }
+
+    /// Does it see packets?
+    pub(super) fn is_on(&self) -> bool {
+        matches!(self, Self::On(_))
     }
 
     /// Brings it in line with a new configuration; an interface that stays is not touched.
