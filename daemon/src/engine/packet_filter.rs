@@ -5,6 +5,9 @@ use crate::config;
 use crate::core::filter_plan::FilterPlan;
 use crate::filter::{self, Filter, FilterError, InterfaceStatus};
 
+/// Why it is off where nobody asked for it.
+const UNUSED: &str = "no interface is configured";
+
 /// The packet filter as it is now.
 pub(super) enum PacketFilter {
     /// No interface is configured.
@@ -19,6 +22,7 @@ impl PacketFilter {
     /// Loads and attaches, if any interface is configured. What cannot be done is logged once.
     pub(super) fn open(config: &config::Filter) -> Self {
         if config.interfaces.is_empty() {
+            tracing::info!("the packet filter is off: {UNUSED}");
             return Self::Unused;
         }
         match Filter::open(&plan(config)) {
@@ -45,6 +49,7 @@ impl PacketFilter {
                 Ok(interfaces) => log(&interfaces),
                 Err(error) => tracing::error!("packet filter unchanged: {error}"),
             },
+            Self::Unused if config.interfaces.is_empty() => {}
             _ => *self = Self::open(config),
         }
     }
@@ -79,7 +84,7 @@ impl PacketFilter {
         match self {
             Self::Unused => FilterStatus {
                 action: "off".to_owned(),
-                note: Some("no interface is configured".to_owned()),
+                note: Some(UNUSED.to_owned()),
                 ..FilterStatus::default()
             },
             Self::Off(why) => FilterStatus {
