@@ -77,6 +77,7 @@ fn a_broken_configuration_is_refused_with_its_line() {
         assert_eq!(about(&daemon, "192.0.2.8"), "NXDOMAIN");
         assert_eq!(daemon.dns().serial("bl.example"), before);
     }
+    assert!(daemon.log.all("exclude: ").is_empty(), "what is refused is not announced as a change");
     site.configure(CONFIG);
     daemon.reload();
     assert_eq!(about(&daemon, "192.0.2.8"), "127.0.0.2", "mended");

@@ -231,6 +231,13 @@ impl Daemon {
     async fn try_reload(&mut self) -> Result<(), ReloadError> {
         let mut new = Config::load(&self.config.path)?;
         let changes = self.config.changes(&new);
+        new.state_dir.clone_from(&self.config.state_dir);
+        new.control.clone_from(&self.config.control);
+        let new = Arc::new(new);
+        let exclusions = engine::exclusions(&new)?;
+        if new.dns != self.config.dns {
+            self.dns.set_listen(&new.dns.listen).await?;
+        }
         for change in &changes.restart {
             tracing::warn!("{change}: takes effect at the next start");
         }
@@ -239,13 +246,6 @@ impl Daemon {
         }
         for warning in &new.warnings {
             tracing::warn!("{warning}");
-        }
-        new.state_dir.clone_from(&self.config.state_dir);
-        new.control.clone_from(&self.config.control);
-        let new = Arc::new(new);
-        let exclusions = engine::exclusions(&new)?;
-        if new.dns != self.config.dns {
-            self.dns.set_listen(&new.dns.listen).await?;
         }
         let (done, outcome) = oneshot::channel();
         let reload = Command::Reload { config: Arc::clone(&new), exclusions, done };
