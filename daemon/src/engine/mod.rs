@@ -201,9 +201,12 @@ impl Engine {
 
     /// Local addresses and interfaces come and go; a refused publication is tried again.
     fn housekeeping(&mut self) {
-        self.filter.refresh(&self.config.filter);
         if self.dirty || self.publisher.host_changed() {
             self.publish();
+        }
+        // A table that was refused keeps the settings it was to come with waiting too.
+        if !self.dirty {
+            self.filter.refresh(&self.config.filter);
         }
         self.report();
     }
@@ -231,7 +234,9 @@ impl Engine {
         if self.filter.is_on() && self.config.filter.enforce {
             // The table in force lacks the new exclusions: it must not begin to drop.
             self.publish();
-            self.filter.reconfigure(&self.config.filter);
+            if !self.dirty {
+                self.filter.reconfigure(&self.config.filter);
+            }
             self.report();
         } else {
             self.filter.reconfigure(&self.config.filter);
