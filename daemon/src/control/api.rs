@@ -7,6 +7,7 @@ use crate::core::explain::{Explanation, explain};
 use crate::engine::Command;
 use crate::engine::status::EngineStatus;
 use crate::engine::written::fill_lines;
+use crate::generations::fill_since;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode, Uri};
@@ -158,6 +159,7 @@ async fn with_lines(api: &Api, explanations: Vec<Explanation>) -> (Vec<Explanati
         let permit = Arc::clone(&api.reading).acquire_owned().await.ok()?;
         let reading = spawn_blocking(move || {
             let notes = fill_lines(&config, &mut filled);
+            fill_since(&config.state_dir, &mut filled);
             // The thread cannot be stopped: even if nobody waits any more, the next one does not start before its end.
             drop(permit);
             (filled, notes)

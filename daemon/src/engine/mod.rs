@@ -2,7 +2,7 @@
 //!
 //! It owns what only one may own: the feeds' loaded data, the store, the packet filter and the next serial. Deliveries
 //! and commands reach it one at a time; everybody else reads what it publishes. In flow order: `slot` parses and judges
-//! one feed, [`exclude`] and [`host`] say what must not be listed or dropped, `publish` builds and publishes, [`status`]
+//! one feed, [`exclude`] and [`host`] say what must not be listed or dropped, `publish` builds and publishes, `generations` keeps it on disk, [`status`]
 //! is what the engine says of itself. [`disk`] and [`written`] read the same things beside the engine, for commands and
 //! lookups.
 //!
@@ -15,17 +15,20 @@ pub mod host;
 pub mod status;
 pub mod written;
 
+mod generations;
 mod packet_filter;
 mod publish;
 mod slot;
 
 pub use exclude::ExcludeError;
+pub use generations::Resumed;
 
 use crate::collector::runner::{Delivery, FeedJob, FirstAttempt, Runner};
 use crate::collector::{FetchLimits, Fetched, Fetcher};
 use crate::config::{Config, Source};
 use crate::core::entry::FeedId;
 use crate::core::feed::Reject;
+use crate::core::listing::FeedIndex;
 use crate::core::protection::{Reservations, Reserved, built_in_exclusions};
 use crate::core::zone::{Zone, ZoneSpec};
 use crate::live::Live;
@@ -104,36 +107,37 @@ pub fn exclusions(config: &Config) -> Result<Reservations, ExcludeError> {
 }
 
 impl Engine {
-    /// Prepares everything and loads the last good copies from the store. Nothing is published yet.
-    ///
-    /// # Errors
-    /// When an exclusion file cannot be used: without it the wrong hosts could be listed.
+    /// Prepares everything and loads the last good copies from the store, or what the generation served since the start
+    /// has of them. Nothing is published yet.
     pub fn new(
         config: Arc<Config>,
         store: Store,
         fetcher: Arc<Fetcher>,
         live: Live,
-    ) -> Result<Self, ExcludeError> {
-        let exclusions = exclusions(&config)?;
+        resumed: Resumed,
+    ) -> Self {
         let mut slots: Vec<Slot> = config.feeds.iter().cloned().map(Slot::new).collect();
         let mut save_problem = None;
-        for slot in &mut slots {
+        for (index, slot) in (0..).map(FeedIndex).zip(&mut slots) {
             if let Err(error) = slot.recall(&store) {
                 save_problem = Some(error.to_string());
             }
+            if slot.loaded.is_none() {
+                resumed.recover(index, slot);
+            }
         }
-        Ok(Self {
+        Self {
             slots,
-            exclusions,
-            filter: PacketFilter::open(&config.filter),
-            publisher: Publisher::new(live, &store),
+            publisher: Publisher::new(live, &store, &resumed),
+            exclusions: resumed.exclusions,
+            filter: resumed.filter,
             status: watch::Sender::new(Arc::default()),
             store,
             fetcher,
             config,
             save_problem,
             dirty: true,
-        })
+        }
     }
 
     /// What the engine says of itself, now and later.
@@ -248,7 +252,7 @@ impl Engine {
     fn start_runner(&self, now: bool) -> (Runner, mpsc::Receiver<Delivery>) {
         let job = |slot: &Slot| {
             let local = matches!(slot.feed.source, Source::Path(_));
-            let at_once = !local && (now || slot.loaded.is_none());
+            let at_once = !local && (now || !slot.is_saved());
             let first_attempt = if at_once { FirstAttempt::Immediately } else { FirstAttempt::AfterJitter };
             FeedJob {
                 id: slot.feed.id.clone(),
