@@ -140,7 +140,11 @@ async fn lookup(
     let Some(generation) = api.control.live.get() else {
         return Err(ApiError(StatusCode::SERVICE_UNAVAILABLE, "no generation is published yet".to_owned()));
     };
-    let addresses = addresses.into_iter().map(|address| explain(&generation, address)).collect();
+    // Looks through all exclusions, of which there may be millions: not on a thread that answers DNS.
+    let explained = spawn_blocking(move || addresses.into_iter().map(|a| explain(&generation, a)).collect());
+    let addresses = explained
+        .await
+        .map_err(|lost| ApiError(StatusCode::INTERNAL_SERVER_ERROR, format!("explaining failed: {lost}")))?;
     let (addresses, notes) = with_lines(&api, addresses).await;
     let filter = api.control.engine.borrow().filter.action.clone();
     Ok(Json(Lookup { origin: Origin::Daemon, notes, filter, addresses }))

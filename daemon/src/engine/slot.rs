@@ -187,6 +187,11 @@ impl Slot {
         self.loaded.as_ref().is_some_and(|loaded| loaded.saved && loaded.sha256 == sha256(body))
     }
 
+    /// Is what is loaded, if anything, in the store?
+    pub(super) fn is_saved(&self) -> bool {
+        self.loaded.as_ref().is_none_or(|loaded| loaded.saved)
+    }
+
     /// The loaded body is in the store now.
     pub(super) fn saved(&mut self) {
         if let Some(loaded) = &mut self.loaded {
