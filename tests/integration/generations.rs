@@ -344,3 +344,20 @@ fn first_answer(server: std::net::SocketAddr, name: &str) -> Instant {
         }
     }
 }
+
+#[test]
+fn a_file_that_cannot_be_written_is_a_warning_and_not_a_stop() {
+    let site = Site::new(LOCAL);
+    site.write("mine.txt", "192.0.2.1\n");
+    fs::create_dir(site.path("state")).unwrap();
+    fs::write(site.path("state/generations"), "in the way").unwrap();
+    let daemon = site.start();
+    assert_eq!(daemon.log.wait("generation files: ").level(), "WARN");
+    assert_eq!(about(&daemon, "192.0.2.1"), "127.0.0.2");
+    let warnings = || json(&command(&site, &["status", "--json"]))["engine"]["warnings"].to_string();
+    assert!(warnings().contains("generation files: "), "{}", warnings());
+    fs::remove_file(site.path("state/generations")).unwrap();
+    publish(&site, &daemon, "192.0.2.2\n");
+    assert_eq!(warnings(), "[]");
+    assert_eq!(files(&site).len(), 1);
+}

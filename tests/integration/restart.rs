@@ -370,7 +370,8 @@ fn a_body_that_does_not_fit_the_disk_is_said_once_and_shown_until_it_does() {
     assert_eq!(daemon.log.all("cannot save").len(), 1);
     site.write("mine.txt", "192.0.2.8\n");
     daemon.reload();
-    assert_eq!(warnings(&site), "[]");
+    // What is left of the disk need not do for the file of a generation; that is a warning of its own.
+    assert!(!warnings(&site).contains("state directory"), "{}", warnings(&site));
     drop((daemon, disk));
 }
 

@@ -208,6 +208,7 @@ impl Engine {
         if self.dirty || self.publisher.host_changed() {
             self.publish();
         }
+        self.publisher.retry_file();
         // A table that was refused keeps the settings it was to come with waiting too.
         if !self.dirty {
             self.filter.refresh(&self.config.filter);

@@ -114,6 +114,13 @@ impl Publisher {
         Ok(())
     }
 
+    /// Tries again to write the live generation, if that failed.
+    pub(super) fn retry_file(&mut self) {
+        if let Some(live) = self.live.get() {
+            self.keeper.retry(&live);
+        }
+    }
+
     /// Have own addresses, gateways or resolvers changed since the last publication?
     pub(super) fn host_changed(&self) -> bool {
         host_addresses().reserved != self.host.reserved
