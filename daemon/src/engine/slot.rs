@@ -182,9 +182,9 @@ impl Slot {
         self.loaded.as_ref().is_some_and(|loaded| loaded.saved && loaded.sha256 == sha256(body))
     }
 
-    /// Is what is loaded, if anything, in the store?
-    pub(super) fn is_saved(&self) -> bool {
-        self.loaded.as_ref().is_none_or(|loaded| loaded.saved)
+    /// Is something loaded that is not in the store?
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.loaded.as_ref().is_some_and(|loaded| !loaded.saved)
     }
 
     /// The loaded body is in the store now.
