@@ -109,6 +109,23 @@ impl Network {
         }
     }
 
+    /// Do the two share an address?
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::V4(a), Self::V4(b)) => a.overlaps(b),
+            (Self::V6(a), Self::V6(b)) => a.overlaps(b),
+            _ => false,
+        }
+    }
+
+    /// Number of addresses; all of IPv6 counts one less.
+    pub fn size(&self) -> u128 {
+        match self {
+            Self::V4(span) => span.size(),
+            Self::V6(span) => span.size(),
+        }
+    }
+
     /// The prefix length, if the network is exactly one prefix.
     pub fn prefix_len(&self) -> Option<u8> {
         match self {
