@@ -8,6 +8,7 @@ use crate::config::{Config, ConfigErrors};
 use crate::control::report::{Process, Reload};
 use crate::control::{self, Control, ControlError};
 use crate::dns::{BindError, DnsServer};
+use crate::engine::live_entries::LiveEntries;
 use crate::engine::{self, Command, Engine, ExcludeError, unix_now};
 use crate::live::Live;
 use crate::notify::{Notifier, NotifyError};
@@ -80,9 +81,12 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
         let live = Live::default();
         let stats = Arc::new(Stats::default());
         let fetcher = Arc::new(Fetcher::new()?);
-        let mut engine = Engine::new(Arc::clone(&config), store, fetcher, live.clone())?;
+        let live_entries = LiveEntries::load(live.clone(), &store);
+        let writer = store.live_writer();
+        let mut engine = Engine::new(Arc::clone(&config), store, fetcher, Arc::clone(&live_entries))?;
         engine.first_cycle().await;
         let status = engine.status();
+        let live_entries = live_entries.start(writer).map_err(system("start the thread of live entries"))?;
         let (commands, inbox) = mpsc::channel(WAITING_COMMANDS);
         let engine_stopped = spawn_engine(engine, inbox).map_err(system("start the engine thread"))?;
         let dns = dns.serve(live.clone(), Arc::clone(&stats))?;
@@ -100,6 +104,7 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
             process: process.subscribe(),
             config: watch::Sender::new(Arc::clone(&config)),
             commands: commands.clone(),
+            live_entries,
             stats: Arc::clone(&stats),
         })?;
         let daemon = Daemon { config, commands, dns, control, process, stats, notifier };

@@ -49,10 +49,18 @@ pub struct LiveEntry {
     pub expires_at: Option<u64>,
 }
 
-/// One entry too many.
+/// More entries than are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("there are {MAX_ENTRIES} live entries, and no more fit; put long-lived ones into a feed, or unblock some")]
-pub struct Full;
+#[error(
+    "there are {have} live entries, and with {more} more there would be over {MAX_ENTRIES}; put long-lived ones into a \
+     feed, or unblock some"
+)]
+pub struct Full {
+    /// Entries there are.
+    pub have: usize,
+    /// New ones asked for.
+    pub more: usize,
+}
 
 /// What people write as reason, fit to be kept and shown: one line, at most [`MAX_REASON`] characters.
 pub fn clean_reason(text: &str) -> String {
@@ -71,20 +79,26 @@ pub struct LiveSet {
 }
 
 impl LiveSet {
-    /// Puts an entry into force. One for the same network goes.
+    /// Puts entries into force, all or none. Those before for the same networks go.
     ///
     /// # Errors
     /// [`Full`]; then nothing changes.
-    pub fn set(&mut self, entry: LiveEntry) -> Result<(), Full> {
-        if self.entries.len() >= MAX_ENTRIES && !self.order.contains_key(&entry.network) {
-            return Err(Full);
+    pub fn set(&mut self, entries: impl IntoIterator<Item = Arc<LiveEntry>>) -> Result<(), Full> {
+        let entries: Vec<Arc<LiveEntry>> = entries.into_iter().collect();
+        let new =
+            entries.iter().map(|entry| entry.network).filter(|network| !self.order.contains_key(network));
+        let (have, more) = (self.entries.len(), new.collect::<BTreeSet<_>>().len());
+        if have + more > MAX_ENTRIES {
+            return Err(Full { have, more });
         }
-        self.remove(&entry.network);
-        let number = self.next;
-        self.next += 1;
-        self.order.insert(entry.network, number);
-        self.expiry.extend(entry.expires_at.map(|at| (at, number)));
-        self.entries.insert(number, Arc::new(entry));
+        for entry in entries {
+            self.remove(&entry.network);
+            let number = self.next;
+            self.next += 1;
+            self.order.insert(entry.network, number);
+            self.expiry.extend(entry.expires_at.map(|at| (at, number)));
+            self.entries.insert(number, entry);
+        }
         Ok(())
     }
 
@@ -148,8 +162,10 @@ mod tests {
     #[test]
     fn a_network_has_one_entry_the_last() {
         let mut set = LiveSet::default();
-        for (action, expires_at) in [(Action::Block, Some(5)), (Action::Allow, None), (Action::Block, Some(9))] {
-            set.set(entry(action, "192.0.2.0/24", expires_at)).unwrap();
+        for (action, expires_at) in
+            [(Action::Block, Some(5)), (Action::Allow, None), (Action::Block, Some(9))]
+        {
+            set.set([Arc::new(entry(action, "192.0.2.0/24", expires_at))]).unwrap();
         }
         assert_eq!((set.len(), set.next_expiry()), (1, Some(9)));
         assert_eq!(set.expire(8), []);
@@ -162,7 +178,7 @@ mod tests {
     fn entries_are_over_in_their_second_and_not_before() {
         let mut set = LiveSet::default();
         for (network, at) in [("192.0.2.1", Some(10)), ("192.0.2.2", Some(11)), ("192.0.2.3", None)] {
-            set.set(entry(Action::Block, network, at)).unwrap();
+            set.set([Arc::new(entry(Action::Block, network, at))]).unwrap();
         }
         assert_eq!(set.expire(9), []);
         assert_eq!(set.expire(10).len(), 1);
@@ -174,13 +190,15 @@ mod tests {
     #[test]
     fn a_full_set_takes_only_what_it_has() {
         let mut set = LiveSet::default();
-        let host = |n: u32| LiveEntry { network: Network::V4(Span::host(n)), ..entry(Action::Block, "::", None) };
-        for n in 0..u32::try_from(MAX_ENTRIES).unwrap() {
-            set.set(host(n)).unwrap();
-        }
-        assert_eq!(set.set(host(u32::MAX)), Err(Full));
-        assert!(Full.to_string().contains("65536"), "{Full}");
-        assert_eq!(set.set(host(7)), Ok(()));
+        let host = |n: u32| {
+            let network = Network::V4(Span::host(n));
+            Arc::new(LiveEntry { network, ..entry(Action::Block, "::", None) })
+        };
+        set.set((0..u32::try_from(MAX_ENTRIES).unwrap()).map(host)).unwrap();
+        let full = set.set([host(8), host(u32::MAX), host(u32::MAX)]).unwrap_err();
+        assert_eq!(full, Full { have: MAX_ENTRIES, more: 1 });
+        assert!(full.to_string().contains("65536"), "{full}");
+        assert_eq!(set.set([host(7), host(7)]), Ok(()));
         assert_eq!(set.len(), MAX_ENTRIES);
     }
 

@@ -171,11 +171,8 @@ fn select<A: Bits>(segments: &[Segment<A, u32>], bit: u32) -> Vec<Segment<A, u32
 }
 
 /// With fixed listing numbers instead of those of this merge.
-fn renumbered<A: Bits>(
-    segments: Vec<Segment<A, Payload>>,
-    numbers: &[u32],
-) -> Vec<Segment<A, Payload>> {
-    let renumber = |Segment { span, label }| {
+fn renumbered<A: Bits>(segments: Vec<Segment<A, Payload>>, numbers: &[u32]) -> Vec<Segment<A, Payload>> {
+    let renumber = |Segment { span, label }: Segment<A, Payload>| {
         let number = numbers.get(label.listing() as usize).copied().unwrap_or_default();
         let class = if label.drops() { Class::Drop } else { Class::Answer };
         Some(Segment { span, label: Payload::new(class, number)? })

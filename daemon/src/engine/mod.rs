@@ -3,7 +3,7 @@
 //! It owns what only one may own: the feeds' loaded data, the store, the packet filter and the next serial. Deliveries
 //! and commands reach it one at a time; everybody else reads what it publishes. In flow order: `slot` parses and judges
 //! one feed, [`exclude`] and [`host`] say what must not be listed or dropped, `publish` builds and publishes, [`status`]
-//! is what the engine says of itself. [`disk`] and [`written`] read the same things beside the engine, for commands and
+//! is what the engine says of itself. [`live_entries`] is what operators put over it by hand. [`disk`] and [`written`] read the same things beside the engine, for commands and
 //! lookups.
 //!
 //! Memory: per feed the flattened segments (12 bytes a segment for IPv4, 48 for IPv6), held once and shared with the
@@ -12,6 +12,7 @@
 pub mod disk;
 pub mod exclude;
 pub mod host;
+pub mod live_entries;
 pub mod status;
 pub mod written;
 
@@ -28,8 +29,8 @@ use crate::core::entry::FeedId;
 use crate::core::feed::Reject;
 use crate::core::protection::{Reservations, Reserved, built_in_exclusions};
 use crate::core::zone::{Zone, ZoneSpec};
-use crate::live::Live;
 use crate::store::{LastGood, Store};
+use live_entries::LiveEntries;
 use packet_filter::PacketFilter;
 use publish::Publisher;
 use slot::Slot;
@@ -112,7 +113,7 @@ impl Engine {
         config: Arc<Config>,
         store: Store,
         fetcher: Arc<Fetcher>,
-        live: Live,
+        live_entries: Arc<LiveEntries>,
     ) -> Result<Self, ExcludeError> {
         let exclusions = exclusions(&config)?;
         let mut slots: Vec<Slot> = config.feeds.iter().cloned().map(Slot::new).collect();
@@ -126,7 +127,7 @@ impl Engine {
             slots,
             exclusions,
             filter: PacketFilter::open(&config.filter),
-            publisher: Publisher::new(live, &store),
+            publisher: Publisher::new(live_entries, &store),
             status: watch::Sender::new(Arc::default()),
             store,
             fetcher,

@@ -4,6 +4,7 @@
 //! same answers after a crash.
 
 use super::host::{HostAddresses, host_addresses};
+use super::live_entries::LiveEntries;
 use super::packet_filter::PacketFilter;
 use super::slot::Slot;
 use super::status::GenerationStatus;
@@ -12,17 +13,17 @@ use crate::config::Config;
 use crate::core::build::{BuildError, Plan, build};
 use crate::core::generation::Generation;
 use crate::core::listing::FeedIndex;
+use crate::core::live_table::LiveTableError;
 use crate::core::protection::{Reservations, built_in_protections};
 use crate::core::zone::ZoneSpec;
 use crate::filter::FilterError;
-use crate::live::Live;
 use crate::store::Store;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Owns the serial and the live generation.
 pub(super) struct Publisher {
-    live: Live,
+    live_entries: Arc<LiveEntries>,
     /// Last serial given out, before this process too.
     serial: u32,
     /// Digest of what that serial stood for.
@@ -38,6 +39,17 @@ pub(super) struct Next {
     started: Instant,
 }
 
+/// Why a generation is not in force; the one before is.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PublishError {
+    /// The live entries do not fit over it.
+    #[error(transparent)]
+    LiveEntries(#[from] LiveTableError),
+    /// The kernel refused its table.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+}
+
 impl Next {
     /// What to remember of it: serial and digest.
     pub(super) fn mark(&self) -> (u32, &str) {
@@ -47,7 +59,7 @@ impl Next {
 
 impl Publisher {
     /// Goes on from the serial in the store.
-    pub(super) fn new(live: Live, store: &Store) -> Self {
+    pub(super) fn new(live_entries: Arc<LiveEntries>, store: &Store) -> Self {
         let (serial, digest) = store
             .published()
             .unwrap_or_else(|error| {
@@ -55,7 +67,7 @@ impl Publisher {
                 None
             })
             .unwrap_or_default();
-        Self { live, serial, digest, host: HostAddresses::default(), took_ms: 0 }
+        Self { live_entries, serial, digest, host: HostAddresses::default(), took_ms: 0 }
     }
 
     /// Builds the next generation. Its serial rises only when an answer or a verdict changes.
@@ -77,12 +89,13 @@ impl Publisher {
     }
 
     /// Puts a generation into force, or leaves the one before in force everywhere.
-    pub(super) fn publish(&mut self, next: Next, filter: &mut PacketFilter) -> Result<(), FilterError> {
+    pub(super) fn publish(&mut self, next: Next, filter: &mut PacketFilter) -> Result<(), PublishError> {
         let Next { generation, digest, started } = next;
+        self.live_entries.check(&generation)?;
         // The kernel first: if it refuses, the readers keep the old generation too.
         filter.publish(generation.table.words())?;
         let serial = generation.serial;
-        self.live.publish(Arc::new(generation));
+        self.live_entries.publish(Arc::new(generation), filter.overlay());
         self.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if serial != self.serial {
             tracing::info!(serial, took_ms = self.took_ms, "generation published");
@@ -98,7 +111,7 @@ impl Publisher {
 
     /// The published generation.
     pub(super) fn live(&self) -> Option<Arc<Generation>> {
-        self.live.get()
+        self.live_entries.live().get()
     }
 
     /// Holes in the lock-out guard.
@@ -108,7 +121,7 @@ impl Publisher {
 
     /// The published generation in numbers.
     pub(super) fn status(&self) -> GenerationStatus {
-        let Some(generation) = self.live.get() else { return GenerationStatus::default() };
+        let Some(generation) = self.live() else { return GenerationStatus::default() };
         let table = &generation.table;
         let addresses: u128 = table.v4().iter().map(|segment| segment.span.size()).sum();
         GenerationStatus {

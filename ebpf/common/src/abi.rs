@@ -90,7 +90,12 @@ const _: () = {
     assert!(CHUNK_BYTES == CHUNK_WORDS * 4);
     assert!(CHUNK_BYTES == 64 << CHUNK_NODES_LOG2);
     assert!(CHUNKS_PLACEHOLDER < 1 << 30);
-    assert!(TABLES.len() <= MAX_NAME && OVERLAYS.len() <= MAX_NAME && CONF.len() <= MAX_NAME && COUNT.len() <= MAX_NAME);
+    assert!(
+        TABLES.len() <= MAX_NAME
+            && OVERLAYS.len() <= MAX_NAME
+            && CONF.len() <= MAX_NAME
+            && COUNT.len() <= MAX_NAME
+    );
     assert!(ETHER.len() <= MAX_NAME && ETHER_SINGLE.len() <= MAX_NAME);
     assert!(IP.len() <= MAX_NAME && IP_SINGLE.len() <= MAX_NAME);
 };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::core::fixture::{SERIAL, generation, zone};
+use crate::core::fixture::{self, SERIAL, zone};
 use crate::core::zone::ZoneSpec;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,19 +24,13 @@ struct Seen {
     negative: Option<u32>,
 }
 
-fn ask_with<'g>(
-    g: Option<&'g Generation>,
-    name: &str,
-    qtype: u16,
-    class: u16,
-    transport: Transport,
-) -> Answer<'g> {
+fn ask_with<'g>(g: Option<&'g View>, name: &str, qtype: u16, class: u16, transport: Transport) -> Answer<'g> {
     let wire = wire(name);
     let question = Question { name: QuestionName::read(&wire).unwrap(), qtype, class, transport };
     answer(&question, g)
 }
 
-fn ask(g: &Generation, name: &str, qtype: u16) -> Seen {
+fn ask(g: &View, name: &str, qtype: u16) -> Seen {
     let answer = ask_with(Some(g), name, qtype, CLASS_IN, Transport::Udp);
     let records = match answer.records {
         Records::None => vec![],
@@ -66,7 +60,12 @@ fn refused() -> Seen {
     Seen { rcode: Rcode::Refused, authoritative: false, records: vec![], negative: None }
 }
 
-fn one_zone(entries: &[(u16, &str)]) -> Generation {
+/// A view of these zones and entries, without live entries.
+fn generation(zones: &[ZoneSpec], entries: &[(u16, &str)]) -> View {
+    View::bare(Arc::new(fixture::generation(zones, entries)))
+}
+
+fn one_zone(entries: &[(u16, &str)]) -> View {
     generation(&[zone("bl.example", &[(1, "127.0.0.2", "see $")])], entries)
 }
 
@@ -144,7 +143,7 @@ fn without_data_the_answer_is_servfail_not_an_empty_zone() {
         &[zone("bl.example", &[]), zone("ok.example", &[(1, "127.0.0.2", "")])],
         &[(1, "192.0.2.1")],
     );
-    g.zones[0].loaded = false;
+    Arc::get_mut(&mut g.generation).unwrap().zones[0].loaded = false;
     for name in ["2.0.0.127.bl.example", "bl.example", "127.bl.example", "x.bl.example"] {
         assert_eq!(ask(&g, name, qtype::A).rcode, Rcode::ServFail, "{name}");
     }
