@@ -11,6 +11,7 @@ mod feeds;
 mod filter;
 mod harness;
 mod http;
+mod live;
 mod load;
 mod queries;
 mod reload;

@@ -80,7 +80,7 @@ async fn unknown(uri: Uri) -> ApiError {
 async fn wrong_method(method: Method) -> ApiError {
     ApiError(
         StatusCode::METHOD_NOT_ALLOWED,
-        format!("{method} is not supported here; only /v1/live takes more than GET: POST and DELETE"),
+        format!("{method} is not supported here; use GET, and POST and DELETE for /v1/live only"),
     )
 }
 

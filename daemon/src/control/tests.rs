@@ -375,12 +375,12 @@ async fn changes_that_look_like_mistakes_change_nothing() {
     let daemon = Daemon::start();
     let client = daemon.client();
     let many: Vec<String> =
-        (0..10_001u32).map(|n| std::net::Ipv4Addr::from(0xc000_0000 + n).to_string()).collect();
+        (0..10_001u32).map(|n| std::net::Ipv4Addr::from(0xcb00_7100 + n).to_string()).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     for (change, status, words) in [
-        (set(Action::Block, &["192.0.2.1", "10.0.0.0/9"]), 409, "10.0.0.0/8 (special-use address space)"),
+        (set(Action::Block, &["203.0.113.1", "10.0.0.0/9"]), 409, "10.0.0.0/8 (special-use address space)"),
         (set(Action::Block, &["192.0.0.0/7"]), 409, "looks like a mistake; use --force"),
-        (set(Action::Allow, &["2001::/15"]), 409, "looks like a mistake; use --force"),
+        (set(Action::Allow, &["2000::/15"]), 409, "looks like a mistake; use --force"),
         (set(Action::Block, &["192.0.2.84"]), 409, "it is excluded (192.0.2.80/28, exclude.networks)"),
         (set(Action::Allow, &["127.0.0.2"]), 409, "belongs to the test entries"),
         (
@@ -390,8 +390,8 @@ async fn changes_that_look_like_mistakes_change_nothing() {
         ),
         (set(Action::Block, &[]), 400, "0 networks; one request takes 1 to 10000"),
         (set(Action::Block, &many), 400, "10001 networks"),
-        (SetLive { lasts: Some(0), ..set(Action::Block, &["192.0.2.1"]) }, 409, "lasts from 1s to"),
-        (SetLive { lasts: Some(u64::MAX), ..set(Action::Block, &["192.0.2.1"]) }, 409, "lasts from 1s to"),
+        (SetLive { lasts: Some(0), ..set(Action::Block, &["203.0.113.1"]) }, 409, "lasts from 1s to"),
+        (SetLive { lasts: Some(u64::MAX), ..set(Action::Block, &["203.0.113.1"]) }, 409, "lasts from 1s to"),
     ] {
         match client.set_live(&change).await.unwrap_err() {
             ClientError::Refused { status: got, error } => {

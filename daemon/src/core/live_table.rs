@@ -8,16 +8,17 @@
 //! Live entries are not compiled into generations: one that is over would leave an allowed network carved out, or a
 //! blocked one in, until the next generation is built, which takes seconds when it is large.
 
+use super::coverage::Coverage;
 use super::entry::Entries;
 use super::flatten::{Flat, flatten};
 use super::listing::FeedIndex;
 use super::live_set::{Action, LiveEntry};
 use super::merge::{MergeError, Merged, Sources, merge};
-use super::network::fold;
+use super::network::Network;
 use super::presence::Presence;
 use super::protection::Reservations;
 use super::segment::{Segment, push_joined};
-use super::span::Bits;
+use super::span::{Bits, Span};
 use super::table::{Table, TableError};
 use blackthorn_common::abi::{CHUNK_BYTES, OVERLAY_CHUNKS};
 use blackthorn_common::payload::{Class, Payload};
@@ -29,6 +30,9 @@ use thiserror::Error;
 /// Largest image, in bytes: what the kernel's map for it holds. [`super::live_set::MAX_ENTRIES`] hosts or prefixes fit;
 /// ranges far from prefix borders may take up to 1.8 KB each.
 pub const MAX_BYTES: usize = CHUNK_BYTES * OVERLAY_CHUNKS as usize;
+
+/// Where the test entries of every zone are (RFC 5782 section 5): live entries say nothing of it.
+pub const TEST_SPACE: Network = Network::V4(Span { first: 0x7f00_0000, last: 0x7fff_ffff });
 
 /// What the feeds of the small merge, and the listings of its table, stand for.
 const BLOCKED: u32 = 1;
@@ -90,10 +94,13 @@ impl LiveTable {
             ranked.push(entry.network, 0, rank << 1 | u32::from(entry.action == Action::Allow));
         }
         let flat = flatten(ranked);
+        let excluded = exclusions.coverage();
+        let v4 = excluded.v4().iter().copied().map(Network::V4).chain([TEST_SPACE]);
+        let left_out = Coverage::new(v4.chain(excluded.v6().iter().copied().map(Network::V6)));
         let feeds = [Action::Block, Action::Allow].map(|action| of_action(&flat, action));
         let Merged { v4, v6, listings, .. } = merge(&Sources {
             feeds: &[(FeedIndex(0), &feeds[0]), (FeedIndex(1), &feeds[1])],
-            exclusions: exclusions.coverage(),
+            exclusions: &left_out,
             protected: protections.coverage(),
             filter_feeds: &[FeedIndex(0)],
         })?;
@@ -110,8 +117,7 @@ impl LiveTable {
         Ok(Self { entries, compiled: Some(Compiled { table, blocked }) })
     }
 
-    /// What it says of `address`; `None`: the generation decides. It never speaks of 127.0.0.0/8, where the test
-    /// entries are (RFC 5782 section 5).
+    /// What it says of `address`; `None`: the generation decides.
     pub fn action(&self, address: IpAddr) -> Option<Action> {
         match self.payload(address)?.listing() {
             BLOCKED => Some(Action::Block),
@@ -126,11 +132,7 @@ impl LiveTable {
     }
 
     fn payload(&self, address: IpAddr) -> Option<Payload> {
-        let table = &self.compiled.as_ref()?.table;
-        match fold(address) {
-            IpAddr::V4(v4) if v4.is_loopback() => None,
-            address => Some(table.lookup(address)),
-        }
+        self.compiled.as_ref().map(|compiled| compiled.table.lookup(address))
     }
 
     /// The addresses it says are blocked.

@@ -10,10 +10,9 @@
 use super::unix_now;
 use crate::core::generation::Generation;
 use crate::core::live_set::{Action, Full, LiveEntry, LiveSet};
-use crate::core::live_table::{LiveTable, LiveTableError};
+use crate::core::live_table::{LiveTable, LiveTableError, TEST_SPACE};
 use crate::core::network::Network;
 use crate::core::protection::Reservations;
-use crate::core::span::Span;
 use crate::core::view::View;
 use crate::filter::{FilterError, Overlay};
 use crate::live::Live;
@@ -35,8 +34,6 @@ pub const LONGEST: u64 = 100 * 366 * 86_400;
 /// Widest networks that are taken without force, as prefix lengths.
 const WIDEST_V4: u8 = 8;
 const WIDEST_V6: u8 = 16;
-/// Where the test entries of every zone are (RFC 5782 section 5).
-const TEST_SPACE: Network = Network::V4(Span { first: 0x7f00_0000, last: 0x7fff_ffff });
 /// Networks that are named in an audit row.
 const AUDITED_NETWORKS: usize = 20;
 

@@ -2,9 +2,7 @@
 
 use super::*;
 use crate::core::live_set::{LiveSet, entry};
-use crate::core::network::Network;
 use crate::core::protection::Reserved;
-use crate::core::span::Span;
 use proptest::prelude::*;
 
 fn reserved(networks: &[Network]) -> Reservations {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::core::fixture;
 use crate::core::protection::Reserved;
+use crate::core::span::Span;
 use crate::store::AUDIT_KEPT;
 use std::net::IpAddr;
 use std::path::Path;
