@@ -102,8 +102,8 @@ fn the_kernel_says_what_the_live_entries_say() {
     let mut random = Random::new(15);
     let entries: Vec<(Action, Network)> = (0..10_000)
         .map(|_| {
-            let action = if random.word() % 4 == 0 { Allow } else { Block };
-            let network = if random.word() % 2 == 0 {
+            let action = if random.word().is_multiple_of(4) { Allow } else { Block };
+            let network = if random.word().is_multiple_of(2) {
                 Network::prefix_masked(IpAddr::V4(random.word().into()), 16 + (random.word() % 17) as u8)
             } else {
                 Network::prefix_masked(IpAddr::V6(random.wide().into()), 32 + (random.word() % 97) as u8)

@@ -3,6 +3,7 @@
 use super::text::{age, ago, columns, counted};
 use super::{Verdict, client, output, wait};
 use crate::cli;
+use crate::config::units::format_duration;
 use crate::control::MAX_NETWORKS;
 use crate::control::client::{Client, ClientError};
 use crate::control::report::{LiveChanged, LiveReport, RemoveLive, SetLive};
@@ -23,20 +24,21 @@ pub(super) fn set(action: Action, args: &cli::SetLive) -> Result<Verdict, Box<dy
     };
     let send =
         async |client: &Client, networks| client.set_live(&SetLive { networks, ..change.clone() }).await;
-    let changed = in_parts(&args.daemon, &args.networks, send)?;
+    let changed = in_parts(&args.daemon, &args.networks, &send)?;
     let done = match action {
         Action::Block => "blocked",
         Action::Allow => "allowed",
     };
-    output::show(args.form.json, &changed, |changed| changed_text(done, changed, unix_now()))?;
+    let lasts = args.lasts.map_or_else(String::new, |lasts| format!(" for {}", format_duration(lasts)));
+    output::show(args.form.json, &changed, |changed| changed_text(&format!("{done}{lasts}"), changed))?;
     Ok(Verdict::Yes)
 }
 
 /// Takes entries back. The answer is no if there was none for one of the networks.
 pub(super) fn remove(args: &cli::Unblock) -> Result<Verdict, Box<dyn Error>> {
     let send = async |client: &Client, networks| client.remove_live(&RemoveLive { networks }).await;
-    let changed = in_parts(&args.daemon, &args.networks, send)?;
-    output::show(args.form.json, &changed, |changed| changed_text("taken back", changed, unix_now()))?;
+    let changed = in_parts(&args.daemon, &args.networks, &send)?;
+    output::show(args.form.json, &changed, |changed| changed_text("taken back", changed))?;
     Ok(if changed.missing.is_empty() { Verdict::Yes } else { Verdict::No })
 }
 
@@ -51,7 +53,7 @@ pub(super) fn list(args: &cli::Status) -> Result<Verdict, Box<dyn Error>> {
 fn in_parts(
     daemon: &cli::DaemonArg,
     networks: &[Network],
-    send: impl AsyncFn(&Client, Vec<String>) -> Result<LiveChanged, ClientError>,
+    send: &impl AsyncFn(&Client, Vec<String>) -> Result<LiveChanged, ClientError>,
 ) -> Result<LiveChanged, Box<dyn Error>> {
     let client = client(daemon)?;
     let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
@@ -69,12 +71,11 @@ fn in_parts(
     Ok(wait(all)??)
 }
 
-fn changed_text(done: &str, changed: &LiveChanged, now: u64) -> String {
+fn changed_text(done: &str, changed: &LiveChanged) -> String {
     let what = counted(changed.changed, "network", "networks");
-    let end = changed.expires_at.map(|at| format!(" for {}", age(at.saturating_sub(now))));
     let missing = changed.missing.iter().map(|network| format!("there was no live entry for {network}\n"));
     let notes = changed.notes.iter().map(|note| format!("note: {note}\n"));
-    format!("{what} {done}{}\n", end.unwrap_or_default()) + &missing.chain(notes).collect::<String>()
+    format!("{what} {done}\n") + &missing.chain(notes).collect::<String>()
 }
 
 fn list_text(report: &LiveReport, now: u64) -> String {
@@ -131,7 +132,7 @@ allow   2001:db8::1   never  10s ago  0
     #[test]
     fn what_was_done_is_said_in_a_line() {
         let mut changed = LiveChanged { changed: 1, expires_at: Some(4_600), ..LiveChanged::default() };
-        assert_eq!(changed_text("blocked", &changed, 1_000), "1 network blocked for 1h\n");
+        assert_eq!(changed_text("blocked for 1h", &changed), "1 network blocked for 1h\n");
         changed = LiveChanged {
             changed: 2,
             missing: vec!["192.0.2.1".to_owned()],
@@ -139,6 +140,6 @@ allow   2001:db8::1   never  10s ago  0
             ..LiveChanged::default()
         };
         let expected = "2 networks taken back\nthere was no live entry for 192.0.2.1\nnote: a\n";
-        assert_eq!(changed_text("taken back", &changed, 1_000), expected);
+        assert_eq!(changed_text("taken back", &changed), expected);
     }
 }

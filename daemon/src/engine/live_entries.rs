@@ -223,6 +223,12 @@ impl LiveEntries {
         self.live.publish_view(View { generation, overlay });
     }
 
+    /// What is not as it should be.
+    pub(super) fn problem(&self) -> Option<String> {
+        let problem = "the packet filter has not the live entries it should have; trying again";
+        self.state().behind.then(|| problem.to_owned())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Whatever panicked, the set in it is one that was in force.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -309,7 +315,9 @@ impl State {
         if let Err(error) = &done
             && !self.behind
         {
-            tracing::error!("the packet filter still has live entries that are over: {error}; trying again");
+            tracing::error!(
+                "the packet filter has not the live entries it should have: {error}; trying again"
+            );
         }
         self.behind = done.is_err();
     }
@@ -353,7 +361,8 @@ fn change_one(
         Change::Set { action, networks, lasts, reason, force } => {
             let expires_at = match lasts {
                 None => None,
-                Some(1..=LONGEST) => lasts.map(|lasts| now.saturating_add(lasts)),
+                // The second under way does not count: never shorter than asked, and less than a second longer.
+                Some(1..=LONGEST) => lasts.map(|lasts| now.saturating_add(lasts).saturating_add(1)),
                 Some(_) => return Err(LiveError::Time),
             };
             for network in networks {

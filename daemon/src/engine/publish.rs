@@ -114,9 +114,10 @@ impl Publisher {
         self.live_entries.live().get()
     }
 
-    /// Holes in the lock-out guard.
+    /// Holes in the lock-out guard, and live entries that are not where they should be.
     pub(super) fn problems(&self) -> impl Iterator<Item = String> {
-        self.host.problems.iter().map(|problem| format!("lock-out guard: {problem}"))
+        let host = self.host.problems.iter().map(|problem| format!("lock-out guard: {problem}"));
+        host.chain(self.live_entries.problem())
     }
 
     /// The published generation in numbers.

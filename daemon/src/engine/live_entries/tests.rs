@@ -34,7 +34,7 @@ fn lasting(change: Change, seconds: u64) -> Change {
         Change::Set { action, networks, reason, force, .. } => {
             Change::Set { action, networks, lasts: Some(seconds), reason, force }
         }
-        other => other,
+        other @ Change::Remove { .. } => other,
     }
 }
 
