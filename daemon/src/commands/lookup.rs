@@ -6,10 +6,11 @@ use super::{Verdict, ask, notes, output};
 use crate::cli;
 use crate::config::{self, Config};
 use crate::control::report::{Lookup, Origin};
-use crate::core::explain::{Explanation, LiveVerdict, NamedBy, Reservation, ZoneVerdict, explain};
+use crate::core::explain::{Explanation, LiveVerdict, NamedBy, Reservation, Since, ZoneVerdict, explain};
 use crate::engine::disk::{Disk, DiskError};
 use crate::engine::unix_now;
 use crate::engine::written::fill_lines;
+use crate::generations::fill_since;
 use std::error::Error;
 use std::net::IpAddr;
 
@@ -23,7 +24,7 @@ pub(super) fn run(args: &cli::Lookup) -> Result<Verdict, Box<dyn Error>> {
         Some(report) => report,
         None => on_disk(&Config::load(&args.daemon.config.config)?, &args.addresses)?,
     };
-    output::show(args.form.json, &report, text)?;
+    output::show(args.form.json, &report, |report| text(report, unix_now()))?;
     let listed = report.addresses.iter().all(|explanation| explanation.listed);
     Ok(if listed { Verdict::Yes } else { Verdict::No })
 }
@@ -31,8 +32,10 @@ pub(super) fn run(args: &cli::Lookup) -> Result<Verdict, Box<dyn Error>> {
 fn on_disk(config: &Config, addresses: &[IpAddr]) -> Result<Lookup, DiskError> {
     let disk = Disk::load(config);
     let view = disk.view()?;
-    let mut addresses: Vec<Explanation> = addresses.iter().map(|&a| explain(&view, a)).collect();
+    let mut addresses: Vec<Explanation> =
+        addresses.iter().map(|&a| explain(&view.generation, &view.overlay, a)).collect();
     let notes = [disk.notes(), &fill_lines(config, &mut addresses)].concat();
+    fill_since(&config.state_dir, &mut addresses);
     Ok(Lookup { origin: Origin::Disk, notes, filter: action(&config.filter).to_owned(), addresses })
 }
 
@@ -45,8 +48,9 @@ fn action(filter: &config::Filter) -> &'static str {
     }
 }
 
-fn text(report: &Lookup) -> String {
-    let explained: Vec<String> = report.addresses.iter().map(|e| explanation(e, &report.filter)).collect();
+fn text(report: &Lookup, now: u64) -> String {
+    let explained: Vec<String> =
+        report.addresses.iter().map(|e| explanation(e, &report.filter, now)).collect();
     let head = notes(report.origin, &report.notes);
     let serial = report.addresses.first().map_or(0, |explanation| explanation.serial);
     let from = match (report.origin, serial) {
@@ -57,7 +61,7 @@ fn text(report: &Lookup) -> String {
     format!("{head}{}\n{from}\n", explained.join("\n"))
 }
 
-fn explanation(e: &Explanation, filter: &str) -> String {
+fn explanation(e: &Explanation, filter: &str, now: u64) -> String {
     let verdict = match e {
         Explanation { listed: true, .. } => "is LISTED",
         Explanation { live: Some(_), .. } => "is not listed, because it is allowed by hand",
@@ -66,23 +70,22 @@ fn explanation(e: &Explanation, filter: &str) -> String {
         }
         _ => "is not listed",
     };
-    let feeds: Vec<[String; 2]> = e.feeds.iter().flat_map(named_by).collect();
+    let feeds: Vec<[String; 2]> = e.feeds.iter().flat_map(|named| named_by(named, now)).collect();
     let zones: Vec<[String; 2]> = e.zones.iter().flat_map(zone).collect();
     let mut packets = vec![packets(e.filter.drop, filter).to_owned()];
     packets.extend(reserved(&e.filter.protections).iter().map(|line| format!("protected: {line}")));
     format!("{} {verdict}\n", e.address)
         + &section("feeds", &columns(&feeds, &[]))
-        + &live(e.live.as_ref())
+        + &live(e.live.as_ref(), now)
         + &section("zones", &columns(&zones, &[]))
         + &section("exclusions", &reserved(&e.exclusions))
         + &section("filter", &packets)
 }
 
 /// The live entry that decides; nothing if there is none.
-fn live(verdict: Option<&LiveVerdict>) -> String {
+fn live(verdict: Option<&LiveVerdict>, now: u64) -> String {
     verdict.map_or_else(String::new, |verdict| {
         let LiveVerdict { action, network, reason, by, added_at, expires_at } = verdict;
-        let now = unix_now();
         let (since, ends) = (ago(now, *added_at), ends(*expires_at, now));
         let mut lines = vec![format!("{} {network} by user {by}, {since}, ends {ends}", action.name())];
         lines.extend((!reason.is_empty()).then(|| reason.clone()));
@@ -90,7 +93,7 @@ fn live(verdict: Option<&LiveVerdict>) -> String {
     })
 }
 
-fn named_by(named: &NamedBy) -> Vec<[String; 2]> {
+fn named_by(named: &NamedBy, now: u64) -> Vec<[String; 2]> {
     let mut head = named.network.clone();
     if named.value > 0 {
         head += &format!(", score {}", named.value);
@@ -105,6 +108,9 @@ fn named_by(named: &NamedBy) -> Vec<[String; 2]> {
     }
     if named.more_lines > 0 {
         add(format!("and {} more lines", number(named.more_lines)));
+    }
+    if let Some(Since { serial, built_at }) = named.since {
+        add(format!("at least since generation {serial}, {}", ago(now, built_at)));
     }
     rows
 }
@@ -149,6 +155,7 @@ mod tests {
             filtered: feed == "mine",
             lines: lines.iter().map(line).collect(),
             more_lines: 0,
+            since: None,
         }
     }
 
@@ -173,7 +180,11 @@ mod tests {
                     0,
                     &[(17, "192.0.2.64/26"), (90, "192.0.2.80 - 192.0.2.90 # x")],
                 ),
-                NamedBy { more_lines: 1_203, ..named("scored", "192.0.2.83", 8, &[(4, "192.0.2.83 8")]) },
+                NamedBy {
+                    more_lines: 1_203,
+                    since: Some(Since { serial: 1_794_000_000, built_at: 1_795_000_000 }),
+                    ..named("scored", "192.0.2.83", 8, &[(4, "192.0.2.83 8")])
+                },
             ],
             live: None,
             zones: vec![
@@ -193,7 +204,7 @@ mod tests {
     #[test]
     fn a_listed_address_is_explained() {
         assert_eq!(
-            text(&report("drop", vec![listed()])),
+            text(&report("drop", vec![listed()]), 1_795_003_600),
             "\
 192.0.2.83 is LISTED
   feeds       mine    192.0.2.64/26, used by the filter
@@ -202,6 +213,7 @@ mod tests {
               scored  192.0.2.83, score 8
                       line 4: 192.0.2.83 8
                       and 1,203 more lines
+                      at least since generation 1794000000, 1h ago
   zones       bl.example     127.0.0.2, 127.0.0.4
                              \"Listed by us\"
                              \"On 8 lists\"
@@ -242,7 +254,7 @@ generation 1795000000, as served now
             ..report("monitor", vec![unknown, excluded])
         };
         assert_eq!(
-            text(&lookup),
+            text(&lookup, 0),
             "\
 note: no daemon was asked; this is from disk, what one would serve if it were started now
 note: feed mine: entries as written are not shown: gone

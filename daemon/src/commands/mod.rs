@@ -4,8 +4,10 @@
 //! has what the renderers share.
 
 mod check;
+mod diff;
 mod feeds;
 mod formats;
+mod generations;
 mod live;
 mod lookup;
 mod output;
@@ -47,6 +49,8 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Allow(args) => live::set(Action::Allow, &args)?,
         Command::Unblock(args) => live::remove(&args)?,
         Command::Live(args) => live::list(&args)?,
+        Command::Generations(args) => generations::run(&args)?,
+        Command::Diff(args) => diff::run(&args)?,
         Command::Formats(args) => formats::run(&args)?,
     };
     Ok(ExitCode::from(match verdict {

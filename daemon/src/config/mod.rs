@@ -51,7 +51,7 @@ pub const MAX_FILE: u64 = 4 << 20;
 pub struct Config {
     /// The file it was read from, as it was named.
     pub path: PathBuf,
-    /// Directory of last good copies and generations.
+    /// Directory of the last good copies of feeds.
     pub state_dir: PathBuf,
     /// DNSBL server.
     pub dns: Dns,
@@ -167,6 +167,17 @@ impl Config {
             hash.update(feed.source.identity());
             hash.update([0]);
         }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// SHA-256, in hex, over the settings that decide what a generation says: how feeds are read, zones, exclusions, and
+    /// the feeds the filter acts on. How often feeds are fetched and where answers are given does not matter.
+    pub fn generation_digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for Feed { id, source, rules, gate, refresh: _, timeout: _ } in &self.feeds {
+            hash.update(format!("{id} {rules:?} {gate:?} {:?}", source.identity()));
+        }
+        hash.update(format!("{:?} {:?} {:?}", self.zones, self.exclude, self.filter.feeds));
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 

@@ -108,7 +108,7 @@ impl LiveTable {
             .iter()
             .map(|(_, members)| members.first().map_or(0, |m| if m.feed.0 == 0 { BLOCKED } else { ALLOWED }))
             .collect();
-        let table = Table::compile(renumbered(v4, &numbers), renumbered(v6, &numbers))?;
+        let table = Table::compile(&renumbered(v4, &numbers), &renumbered(v6, &numbers))?;
         let bytes = size_of_val(table.words());
         if bytes > MAX_BYTES {
             return Err(LiveTableError::TooLarge { entries: entries.len(), bytes });

@@ -15,7 +15,7 @@ mod tests;
 
 pub use error::StoreError;
 pub use live::{AUDIT_KEPT, Audit, LiveChange, LiveWriter};
-pub use open::{Opened, Recovered};
+pub use open::{Claim, Opened, Recovered};
 
 use crate::config::source::Source;
 use crate::core::entry::FeedId;
