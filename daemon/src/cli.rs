@@ -1,8 +1,11 @@
 //! The command line: every command, option and help text. Parsing only; `commands` does the work.
 
+use crate::config::units::duration;
+use crate::core::network::Network;
 use crate::logging;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 /// Where the configuration is looked for without `--config`.
@@ -12,7 +15,7 @@ pub const DEFAULT_CONFIG: &str = "/etc/blackthorn/blackthorn.toml";
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for lookup: listed; for check: valid
-  1  a negative answer: lookup: not listed; check: invalid; diff: different
+  1  a negative answer: lookup: not listed; check: invalid; diff: different; unblock: there was nothing
   2  it could not be done; standard error says why";
 
 const RUN_HELP: &str = "\
@@ -59,6 +62,21 @@ Examples:
   blackthorn feeds
   blackthorn feeds ipsum
   blackthorn feeds ipsum --rejects";
+
+const LIVE_HELP: &str = "\
+What is blocked is listed in every zone and dropped by the packet filter within milliseconds; what is allowed is not
+listed and never dropped, whatever feeds say. Of entries that overlap, the narrower one decides, of equal ones the later.
+They survive restarts, and end on time. Special-use space, addresses of this host, its gateways and resolvers, and very
+wide networks are only blocked with --force, and the packet filter never drops the host's own even then.
+
+Examples:
+  blackthorn block 192.0.2.7 --for 1h --reason \"spam run\"
+  blackthorn block 192.0.2.0/24 2001:db8:7::/48
+  blackthorn allow 192.0.2.9
+  blackthorn live
+  blackthorn unblock 192.0.2.0/24
+
+Exit codes: 0 done; unblock: 1 there was no entry for one of the networks; 2 nothing is changed, standard error says why.";
 
 const GENERATIONS_HELP: &str = "\
 Every published change is a generation with a file of its own; a start serves the newest good one. The files are read
@@ -120,6 +138,18 @@ pub enum Command {
     /// Show feeds: state, age, counts, last error; with an id and --rejects the lines that were refused.
     #[command(after_help = FEEDS_HELP)]
     Feeds(Feeds),
+    /// Block networks at once: listed in every zone, dropped by the packet filter.
+    #[command(after_help = LIVE_HELP)]
+    Block(SetLive),
+    /// Allow networks at once: not listed in any zone, never dropped.
+    #[command(after_help = LIVE_HELP)]
+    Allow(SetLive),
+    /// Take a block or an allow back.
+    #[command(after_help = LIVE_HELP)]
+    Unblock(Unblock),
+    /// List what is blocked and allowed by hand.
+    #[command(after_help = LIVE_HELP)]
+    Live(Status),
     /// List the generations on disk: serial, age, entries, size, live or damaged and why.
     #[command(after_help = GENERATIONS_HELP)]
     Generations(Generations),
@@ -189,6 +219,43 @@ pub struct Lookup {
     /// Ask the stored copies on disk even if a daemon is running.
     #[arg(long)]
     pub from_disk: bool,
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: DaemonArg,
+    /// Output form.
+    #[command(flatten)]
+    pub form: JsonArg,
+}
+
+/// `blackthorn block` and `blackthorn allow`.
+#[derive(Debug, Args)]
+pub struct SetLive {
+    /// Addresses, prefixes or ranges of both families.
+    #[arg(required = true, value_name = "NET")]
+    pub networks: Vec<Network>,
+    /// How long, such as 90s, 1h30m or 2d; without it, until it is taken back.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub lasts: Option<Duration>,
+    /// Why, for whoever reads `blackthorn live` or `lookup`. At most 200 characters are kept.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub reason: String,
+    /// Do it even if it looks like a mistake.
+    #[arg(long)]
+    pub force: bool,
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: DaemonArg,
+    /// Output form.
+    #[command(flatten)]
+    pub form: JsonArg,
+}
+
+/// `blackthorn unblock`.
+#[derive(Debug, Args)]
+pub struct Unblock {
+    /// Networks, exactly as they were blocked or allowed.
+    #[arg(required = true, value_name = "NET")]
+    pub networks: Vec<Network>,
     /// Which daemon.
     #[command(flatten)]
     pub daemon: DaemonArg,

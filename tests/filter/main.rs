@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "test code: a step that fails ends the test")]
 #![expect(clippy::panic, reason = "test code: a missing privilege must fail loudly where it is required")]
 
+mod overlay;
 mod setup;
 mod tables;
 mod verdicts;

@@ -45,7 +45,8 @@ fn on_the_host(link: Link, frame: &[u8], enforcement: Enforcement, words: Option
         Link::Ethernet => ethernet_source(frame),
         Link::Raw => ip_source(frame),
     };
-    judge(source, enforcement, words.map(WordSlice).as_ref())
+    let overlay: Option<&WordSlice<'_>> = None;
+    judge(source, enforcement, overlay, words.map(WordSlice).as_ref())
 }
 
 /// Runs the frame in the kernel and reads from the counters how it was judged.

@@ -37,7 +37,7 @@ const LISTED: &str = "198.51.100.66\n2001:db8:1::66\n";
 const UNRELATED: &str = "192.0.2.0/24\n2001:db8:2::/48\n";
 
 /// Can the packet filter be tested here? Prints why not, or fails when it must be.
-fn privileged() -> bool {
+pub(crate) fn privileged() -> bool {
     if !needs::root() {
         needs::skip("network namespaces need root");
         return false;
@@ -75,14 +75,14 @@ impl Rig {
     }
 }
 
-fn assert_arrivals(lines: &[Line; 2], round: u32, expected: &[&str]) {
+pub(crate) fn assert_arrivals(lines: &[Line; 2], round: u32, expected: &[&str]) {
     for (line, family) in lines.iter().zip(["IPv4", "IPv6"]) {
         assert_eq!(line.arrivals(round), expected, "{family}, round {round}");
     }
 }
 
 /// A process is started in the namespace of the thread that starts it.
-fn start_in(host: &Namespace, site: &Site) -> Daemon {
+pub(crate) fn start_in(host: &Namespace, site: &Site) -> Daemon {
     host.enter(|| site.start())
 }
 

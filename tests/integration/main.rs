@@ -12,6 +12,7 @@ mod filter;
 mod generations;
 mod harness;
 mod http;
+mod live;
 mod load;
 mod queries;
 mod reload;

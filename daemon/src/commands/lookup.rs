@@ -1,11 +1,12 @@
 //! `blackthorn lookup`: who lists an address, what the zones answer, what the packet filter does, and why.
 
+use super::live::ends;
 use super::text::{ago, columns, number, section};
 use super::{Verdict, ask, notes, output};
 use crate::cli;
 use crate::config::{self, Config};
 use crate::control::report::{Lookup, Origin};
-use crate::core::explain::{Explanation, NamedBy, Reservation, Since, ZoneVerdict, explain};
+use crate::core::explain::{Explanation, LiveVerdict, NamedBy, Reservation, Since, ZoneVerdict, explain};
 use crate::engine::disk::{Disk, DiskError};
 use crate::engine::unix_now;
 use crate::engine::written::fill_lines;
@@ -30,8 +31,9 @@ pub(super) fn run(args: &cli::Lookup) -> Result<Verdict, Box<dyn Error>> {
 
 fn on_disk(config: &Config, addresses: &[IpAddr]) -> Result<Lookup, DiskError> {
     let disk = Disk::load(config);
-    let generation = disk.generation()?;
-    let mut addresses: Vec<Explanation> = addresses.iter().map(|&a| explain(&generation, a)).collect();
+    let view = disk.view()?;
+    let mut addresses: Vec<Explanation> =
+        addresses.iter().map(|&a| explain(&view.generation, &view.overlay, a)).collect();
     let notes = [disk.notes(), &fill_lines(config, &mut addresses)].concat();
     fill_since(&config.state_dir, &mut addresses);
     Ok(Lookup { origin: Origin::Disk, notes, filter: action(&config.filter).to_owned(), addresses })
@@ -62,6 +64,7 @@ fn text(report: &Lookup, now: u64) -> String {
 fn explanation(e: &Explanation, filter: &str, now: u64) -> String {
     let verdict = match e {
         Explanation { listed: true, .. } => "is LISTED",
+        Explanation { live: Some(_), .. } => "is not listed, because it is allowed by hand",
         Explanation { exclusions, feeds, .. } if !exclusions.is_empty() && !feeds.is_empty() => {
             "is not listed, because it is excluded"
         }
@@ -73,9 +76,21 @@ fn explanation(e: &Explanation, filter: &str, now: u64) -> String {
     packets.extend(reserved(&e.filter.protections).iter().map(|line| format!("protected: {line}")));
     format!("{} {verdict}\n", e.address)
         + &section("feeds", &columns(&feeds, &[]))
+        + &live(e.live.as_ref(), now)
         + &section("zones", &columns(&zones, &[]))
         + &section("exclusions", &reserved(&e.exclusions))
         + &section("filter", &packets)
+}
+
+/// The live entry that decides; nothing if there is none.
+fn live(verdict: Option<&LiveVerdict>, now: u64) -> String {
+    verdict.map_or_else(String::new, |verdict| {
+        let LiveVerdict { action, network, reason, by, added_at, expires_at } = verdict;
+        let (since, ends) = (ago(now, *added_at), ends(*expires_at, now));
+        let mut lines = vec![format!("{} {network} by user {by}, {since}, ends {ends}", action.name())];
+        lines.extend((!reason.is_empty()).then(|| reason.clone()));
+        section("live", &lines)
+    })
 }
 
 fn named_by(named: &NamedBy, now: u64) -> Vec<[String; 2]> {
@@ -171,6 +186,7 @@ mod tests {
                     ..named("scored", "192.0.2.83", 8, &[(4, "192.0.2.83 8")])
                 },
             ],
+            live: None,
             zones: vec![
                 zone_says("bl.example", true, &["127.0.0.2", "127.0.0.4"], &["Listed by us", "On 8 lists"]),
                 zone_says("other.example", true, &[], &[]),

@@ -8,6 +8,7 @@ mod diff;
 mod feeds;
 mod formats;
 mod generations;
+mod live;
 mod lookup;
 mod output;
 mod run;
@@ -18,6 +19,7 @@ use crate::cli::{Command, DaemonArg};
 use crate::config::Config;
 use crate::control::client::{Client, ClientError};
 use crate::control::report::Origin;
+use crate::core::live_set::Action;
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
@@ -43,6 +45,10 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Check(args) => check::run(&args)?,
         Command::Lookup(args) => lookup::run(&args)?,
         Command::Feeds(args) => feeds::run(&args)?,
+        Command::Block(args) => live::set(Action::Block, &args)?,
+        Command::Allow(args) => live::set(Action::Allow, &args)?,
+        Command::Unblock(args) => live::remove(&args)?,
+        Command::Live(args) => live::list(&args)?,
         Command::Generations(args) => generations::run(&args)?,
         Command::Diff(args) => diff::run(&args)?,
         Command::Formats(args) => formats::run(&args)?,

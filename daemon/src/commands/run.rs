@@ -9,6 +9,7 @@ use crate::config::{Config, ConfigErrors};
 use crate::control::report::{Process, Reload};
 use crate::control::{self, Control, ControlError};
 use crate::dns::{BindError, Bound, DnsServer};
+use crate::engine::live_entries::LiveEntries;
 use crate::engine::{self, Command, Engine, ExcludeError, Resumed, unix_now};
 use crate::live::Live;
 use crate::notify::{Notifier, NotifyError};
@@ -103,9 +104,13 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
         resumed.start_filter(&config);
         let store = open_store(&config.state_dir, claim)?;
         let fetcher = Arc::new(Fetcher::new()?);
-        let mut engine = Engine::new(Arc::clone(&config), store, fetcher, live.clone(), resumed);
+        let live_entries = LiveEntries::load(live.clone(), &store);
+        let writer = store.live_writer();
+        let entries = Arc::clone(&live_entries);
+        let mut engine = Engine::new(Arc::clone(&config), store, fetcher, entries, resumed);
         engine.first_cycle().await;
         let status = engine.status();
+        let live_entries = live_entries.start(writer).map_err(system("start the thread of live entries"))?;
         let (commands, inbox) = mpsc::channel(WAITING_COMMANDS);
         let engine_stopped = spawn_engine(engine, inbox).map_err(system("start the engine thread"))?;
         let dns = dns.open(&live, &stats)?;
@@ -123,6 +128,7 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
             process: process.subscribe(),
             config: watch::Sender::new(Arc::clone(&config)),
             commands: commands.clone(),
+            live_entries,
             stats: Arc::clone(&stats),
         })?;
         let daemon = Daemon { config, commands, dns, control, process, stats, notifier };

@@ -14,7 +14,7 @@ use crate::core::filter_plan::Mode;
 use crate::core::gate;
 use crate::core::listing::FeedIndex;
 use crate::core::text::{TextError, check_text};
-use crate::core::zone::{ZoneFeed, ZoneSpec};
+use crate::core::zone::{ZoneFeed, ZoneLive, ZoneSpec};
 use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -237,11 +237,12 @@ impl Check<'_, '_> {
             .into_iter()
             .filter_map(|member| self.zone_feed(member.into_inner().0, &defaults, &mut members))
             .collect();
+        let live = self.zone_live(raw.live.map(Spanned::into_inner), &defaults);
         let ttl = self.ttl(raw.ttl.as_ref(), "ttl in [[zone]]", 10 * MINUTE);
         let negative_ttl = self.ttl(raw.negative_ttl.as_ref(), "negative_ttl in [[zone]]", 5 * MINUTE);
         let ns = self.each(&list(raw.ns), "ns in [[zone]]", names::host_name);
         let contact = self.parse(raw.contact.as_ref(), "contact in [[zone]]", names::contact);
-        Some(ZoneSpec { name: name?, feeds, ttl, negative_ttl, ns, contact })
+        Some(ZoneSpec { name: name?, feeds, live, ttl, negative_ttl, ns, contact })
     }
 
     /// `seen` holds the feeds of the zone before.
@@ -262,6 +263,17 @@ impl Check<'_, '_> {
             })
         })?;
         Some(ZoneFeed { feed, code: own_code.unwrap_or(defaults.code), text })
+    }
+
+    fn zone_live(&mut self, raw: Option<raw::Live>, defaults: &Defaults<'_>) -> Option<ZoneLive> {
+        let raw = raw.map_or(Some(raw::ZoneLive::default()), |raw::Live(table)| table)?;
+        let text = |text: &str| answer_text(text, defaults.zone);
+        let code = self.parse(raw.code.as_ref(), "code in live of [[zone]]", names::code);
+        let own_text = self.parse(raw.text.as_ref(), "text in live of [[zone]]", text);
+        // Below the longest zone names there is room for no text; codes say enough.
+        let default = || text(&names::default_text("live", defaults.zone)).unwrap_or_default();
+        let text = own_text.or_else(|| defaults.text.clone()).unwrap_or_else(default);
+        Some(ZoneLive { code: code.unwrap_or(defaults.code), text })
     }
 
     fn exclude(&mut self, raw: raw::Exclude) -> Exclude {

@@ -82,6 +82,8 @@ tables! {
         /// TXT record of listed addresses, for feeds that name no text of their own. `$` stands for the address
         /// asked for, `$$` for a dollar sign. If absent: "Address $ is listed by feed ID in ZONE".
         text: String = optional r#""Listed, see https://bl.example/?q=$""#,
+        /// What addresses blocked by hand answer: a table with these keys, or false to leave them out.
+        live: Live = optional r#"{ code = "127.0.0.2", text = "Blocked by us, see https://bl.example/?q=$" }"#,
         /// How long an answer "listed" may be cached: "1s" to "7d".
         ttl: String = default r#""10m""#,
         /// How long an answer "not listed" may be cached: "1s" to "7d".
@@ -100,6 +102,14 @@ tables! {
         code: String = optional r#""127.0.0.4""#,
         /// TXT record of its listings; the text of the zone if absent.
         text: String = optional r#""See https://bl.example/?q=$""#,
+    }
+
+    /// `zone.live`, written as a table.
+    ZoneLive as "live of [[zone]]" {
+        /// A record of blocked addresses; the code of the zone if absent.
+        code: String = optional r#""127.0.0.2""#,
+        /// TXT record of blocked addresses; the text of the zone if absent.
+        text: String = optional r#""Blocked by us, see https://bl.example/?q=$""#,
     }
 
     /// `[exclude]`
@@ -145,6 +155,23 @@ impl Read for ZoneMember {
                 Some(Self(ZoneFeed { id, ..ZoneFeed::default() }))
             }
             DeValue::Table(table) => Some(Self(ZoneFeed::from_table(table, value.span(), report))),
+            _ => wrong_type(Self::FORM, value, subject, report),
+        }
+    }
+}
+
+/// `zone.live`: false, true or the table.
+#[derive(Debug)]
+pub(super) struct Live(pub(super) Option<ZoneLive>);
+
+impl Read for Live {
+    const FORM: &'static str = "a table or false";
+    const SHAPE: Shape = Shape::Inline(ZoneLive::KEYS);
+
+    fn read(value: &Spanned<DeValue<'_>>, subject: Subject, report: &mut Report<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::Boolean(shown) => Some(Self(shown.then(ZoneLive::default))),
+            DeValue::Table(table) => Some(Self(Some(ZoneLive::from_table(table, value.span(), report)))),
             _ => wrong_type(Self::FORM, value, subject, report),
         }
     }

@@ -1,7 +1,7 @@
 //! The requests: paths to reports. Every answer is JSON; what is no success has the body `{ "error": … }`.
 
-use super::Control;
 use super::report::{Failure, Feeds, Lookup, Origin, Rejects, Status};
+use super::{Control, live};
 use crate::core::entry::FeedId;
 use crate::core::explain::{Explanation, explain};
 use crate::engine::Command;
@@ -32,7 +32,7 @@ const LINES_TIME: Duration = Duration::from_secs(30);
 
 /// An answer that is no success.
 #[derive(Debug)]
-struct ApiError(StatusCode, String);
+pub(super) struct ApiError(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
@@ -54,8 +54,8 @@ impl From<PathRejection> for ApiError {
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
-struct Api {
-    control: Control,
+pub(super) struct Api {
+    pub(super) control: Control,
     /// Held while stored copies are read, which takes memory and a processor.
     reading: Arc<Semaphore>,
 }
@@ -67,18 +67,22 @@ pub(super) fn router(control: Control) -> Router {
         .route("/v1/feeds", get(feeds))
         .route("/v1/feeds/{id}/rejects", get(rejects))
         .route("/v1/lookup", get(lookup))
+        .merge(live::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Api { control, reading: Arc::new(Semaphore::new(1)) })
 }
 
 async fn unknown(uri: Uri) -> ApiError {
-    let known = "/v1/status, /v1/feeds, /v1/feeds/ID/rejects, /v1/lookup?address=ADDRESS";
+    let known = "/v1/status, /v1/feeds, /v1/feeds/ID/rejects, /v1/lookup?address=ADDRESS, /v1/live";
     ApiError(StatusCode::NOT_FOUND, format!("nothing at {}; there are {known}", uri.path()))
 }
 
 async fn wrong_method(method: Method) -> ApiError {
-    ApiError(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not supported here; use GET"))
+    ApiError(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{method} is not supported here; use GET, and POST and DELETE for /v1/live only"),
+    )
 }
 
 /// What the engine says of itself now; what it said last while it is busy.
@@ -137,11 +141,13 @@ async fn lookup(
 ) -> Result<Json<Lookup>, ApiError> {
     let Query(query) = query?;
     let addresses = addresses(&query).map_err(|error| ApiError(StatusCode::BAD_REQUEST, error))?;
-    let Some(generation) = api.control.live.get() else {
+    let Some(view) = api.control.live.view() else {
         return Err(ApiError(StatusCode::SERVICE_UNAVAILABLE, "no generation is published yet".to_owned()));
     };
     // Looks through all exclusions, of which there may be millions: not on a thread that answers DNS.
-    let explained = spawn_blocking(move || addresses.into_iter().map(|a| explain(&generation, a)).collect());
+    let explained = spawn_blocking(move || {
+        addresses.into_iter().map(|a| explain(&view.generation, &view.overlay, a)).collect()
+    });
     let addresses = explained
         .await
         .map_err(|lost| ApiError(StatusCode::INTERNAL_SERVER_ERROR, format!("explaining failed: {lost}")))?;

@@ -1,12 +1,13 @@
 //! The client of the control socket, for commands beside a running daemon.
 
 use super::api::MAX_ADDRESSES;
-use super::report::{Failure, Feeds, Lookup, Rejects, Status};
-use axum::http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use super::report::{Failure, Feeds, LiveChanged, LiveReport, Lookup, Rejects, RemoveLive, SetLive, Status};
+use axum::http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
 use std::net::IpAddr;
@@ -114,8 +115,51 @@ impl Client {
         Ok(report)
     }
 
+    /// The live entries.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn live(&self) -> Result<LiveReport, ClientError> {
+        self.get("/v1/live").await
+    }
+
+    /// Blocks or allows networks, all or none.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] for what looks like a mistake.
+    pub async fn set_live(&self, change: &SetLive) -> Result<LiveChanged, ClientError> {
+        self.send(Method::POST, "/v1/live", change).await
+    }
+
+    /// Takes live entries back.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn remove_live(&self, change: &RemoveLive) -> Result<LiveChanged, ClientError> {
+        self.send(Method::DELETE, "/v1/live", change).await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let limited = timeout(self.timeout, self.ask(path)).await;
+        self.request(Method::GET, path, Bytes::new()).await
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.protocol(&error))?;
+        self.request(method, path, body.into()).await
+    }
+
+    async fn request<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let limited = timeout(self.timeout, self.ask(method, path, body)).await;
         let (status, body) = limited
             .map_err(|_| ClientError::Timeout { socket: self.socket.clone(), limit: self.timeout })??;
         if status.is_success() {
@@ -126,11 +170,12 @@ impl Client {
         Err(ClientError::Refused { status, error: failure.error })
     }
 
-    async fn ask(&self, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
+    async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.not_connected(error))?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| self.protocol(&error))?;
-        let request = Request::get(path).header(header::HOST, "blackthorn").body(Empty::<Bytes>::new());
+        let request = Request::builder().method(method).uri(path).header(header::HOST, "blackthorn");
+        let request = request.header(header::CONTENT_TYPE, "application/json").body(Full::new(body));
         let request = request.map_err(|error| self.protocol(&error))?;
         let answer = async move {
             let response = sender.send_request(request).await.map_err(|error| self.protocol(&error))?;

@@ -7,17 +7,20 @@
 
 mod api;
 pub mod client;
+mod live;
 pub mod report;
 mod server;
 mod socket;
 #[cfg(test)]
 mod tests;
 
+pub use live::MAX_NETWORKS;
 pub use server::Server;
 pub use socket::{Bound, ControlError, bind};
 
 use crate::config::Config;
 use crate::engine::Command;
+use crate::engine::live_entries::Requests;
 use crate::engine::status::EngineStatus;
 use crate::live::Live;
 use crate::stats::Stats;
@@ -38,6 +41,8 @@ pub struct Control {
     pub config: watch::Sender<Arc<Config>>,
     /// To the engine.
     pub commands: mpsc::Sender<Command>,
+    /// To the owner of the live entries.
+    pub live_entries: Requests,
     /// Counters.
     pub stats: Arc<Stats>,
 }

@@ -2,8 +2,9 @@
 //!
 //! Times are seconds since 1970.
 
-use crate::core::explain::Explanation;
+use crate::core::explain::{Explanation, LiveVerdict};
 use crate::core::feed::Reject;
+use crate::core::live_set::Action;
 use crate::engine::status::{EngineStatus, FeedStatus};
 use crate::stats::DnsStats;
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,55 @@ pub struct Lookup {
     pub filter: String,
     /// One answer for each address, in the order asked.
     pub addresses: Vec<Explanation>,
+}
+
+/// `POST /v1/live`: block or allow networks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetLive {
+    /// Block or allow.
+    pub action: Action,
+    /// Addresses, prefixes and ranges, at most [`super::MAX_NETWORKS`].
+    pub networks: Vec<String>,
+    /// How long, in seconds; absent: until it is taken back.
+    #[serde(default)]
+    pub lasts: Option<u64>,
+    /// Why; the first [`crate::core::live_set::MAX_REASON`] characters are kept.
+    #[serde(default)]
+    pub reason: String,
+    /// Even if it looks like a mistake.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// `DELETE /v1/live`: take entries back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveLive {
+    /// Networks as they were given, at most [`super::MAX_NETWORKS`].
+    pub networks: Vec<String>,
+}
+
+/// The answer to both: it is in force in DNS and in the packet filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveChanged {
+    /// Entries set or taken back.
+    pub changed: u64,
+    /// Networks that had no entry to take back.
+    pub missing: Vec<String>,
+    /// When what was set is over; `None`: never.
+    pub expires_at: Option<u64>,
+    /// What is not as it should be: it will not survive a restart.
+    pub notes: Vec<String>,
+}
+
+/// `GET /v1/live`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveReport {
+    /// Most entries there can be.
+    pub limit: u64,
+    /// Entries in force, in the order they came.
+    pub entries: Vec<LiveVerdict>,
 }
 
 /// The body of every answer that is no success.

@@ -2,12 +2,12 @@
 //!
 //! Bounds: [`MAX_CONNECTIONS`] at a time, others wait in the backlog; one request per connection, its head at most
 //! [`MAX_HEAD`] bytes (longer ones get 431 without a body) and sent within [`HEAD_TIME`]; [`CONNECTION_TIME`] for
-//! everything. No request body is ever read.
+//! everything. Only changes of live entries have a body, bounded there.
 
 use super::socket::{Bound, SocketFile};
 use super::{Control, ControlError, api};
 use crate::config::Config;
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -100,7 +100,16 @@ async fn accept(listener: UnixListener, router: Router, mut stopped: watch::Rece
     while connections.join_next().await.is_some() {}
 }
 
+/// Who is at the other end of a connection, as the kernel says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    /// User id; `None` where the kernel does not say.
+    pub(super) user: Option<u32>,
+}
+
 async fn connection(stream: UnixStream, router: Router, mut stopped: watch::Receiver<()>) {
+    let peer = Peer { user: stream.peer_cred().ok().map(|peer| peer.uid()) };
+    let router = router.layer(Extension(peer));
     let serving = http1::Builder::new()
         .keep_alive(false)
         .max_buf_size(MAX_HEAD)

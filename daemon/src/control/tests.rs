@@ -1,15 +1,18 @@
 //! The server and the client against a generation built from files, on a socket in a temporary directory.
 
 use super::client::{Client, ClientError};
-use super::report::{Origin, Process};
+use super::report::{LiveChanged, Origin, Process, RemoveLive, SetLive};
 use super::{Control, Server, bind};
 use crate::config::Config;
 use crate::core::feed::{Reject, RejectReason};
+use crate::core::live_set::Action;
 use crate::engine::Command;
 use crate::engine::disk::Disk;
+use crate::engine::live_entries::LiveEntries;
 use crate::engine::status::EngineStatus;
 use crate::live::Live;
 use crate::stats::Stats;
+use crate::store::Store;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -56,6 +59,8 @@ impl Daemon {
         let disk = Disk::load(&config);
         let live = Live::default();
         live.publish(Arc::new(disk.generation().unwrap()));
+        let store = Store::open(&config.state_dir).unwrap().store;
+        let live_entries = LiveEntries::load(live.clone(), &store).start(store.live_writer()).unwrap();
         let status = watch::Sender::new(Arc::default());
         let process = watch::Sender::new(Process {
             version: "1.2.3".to_owned(),
@@ -78,6 +83,7 @@ impl Daemon {
             process: process.subscribe(),
             config: watch::Sender::new(Arc::new(config)),
             commands,
+            live_entries,
             stats: Arc::clone(&stats),
         });
         Self { dir, socket, server: server.unwrap(), process, stats, engine }
@@ -312,4 +318,118 @@ async fn a_socket_that_may_not_be_used_is_not_a_missing_daemon() {
         Ok(_) => eprintln!("skipped: this user may connect whatever the mode says"),
         Err(_) => assert!(matches!(daemon.client().status().await, Err(ClientError::Permission(_)))),
     }
+}
+
+fn set(action: Action, networks: &[&str]) -> SetLive {
+    let networks = networks.iter().map(ToString::to_string).collect();
+    SetLive { action, networks, lasts: None, reason: String::new(), force: false }
+}
+
+fn remove(networks: &[&str]) -> RemoveLive {
+    RemoveLive { networks: networks.iter().map(ToString::to_string).collect() }
+}
+
+#[tokio::test]
+async fn networks_are_blocked_allowed_listed_and_taken_back() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    let block = SetLive {
+        lasts: Some(3_600),
+        reason: "spam\u{7}\nrun".to_owned(),
+        ..set(Action::Block, &["203.0.113.7", "2001:db8:7::/48"])
+    };
+    let blocked = client.set_live(&block).await.unwrap();
+    assert_eq!((blocked.changed, &*blocked.notes), (2, &[] as &[String]));
+    client.set_live(&set(Action::Allow, &["192.0.2.7"])).await.unwrap();
+
+    let report = client.live().await.unwrap();
+    let shown: Vec<_> = report.entries.iter().map(|e| (e.action.name(), &*e.network, e.expires_at)).collect();
+    let end = blocked.expires_at;
+    assert!(end.is_some());
+    assert_eq!(
+        shown,
+        [("block", "203.0.113.7", end), ("block", "2001:db8:7::/48", end), ("allow", "192.0.2.7", None)]
+    );
+    assert_eq!(report.entries[0].reason, "spam\u{fffd}\u{fffd}run");
+    // SAFETY: reads a number, cannot fail.
+    assert_eq!(report.entries[0].by, unsafe { libc::getuid() });
+
+    let asked = ["203.0.113.7", "192.0.2.7", "2001:db8:7::1"].map(|address| address.parse().unwrap());
+    let lookup = client.lookup(&asked).await.unwrap();
+    let verdicts: Vec<_> = lookup.addresses.iter().map(|e| (e.listed, e.filter.drop)).collect();
+    assert_eq!(verdicts, [(true, true), (false, false), (true, true)]);
+    let allowed = lookup.addresses[1].live.as_ref().unwrap();
+    assert_eq!((allowed.action, &*allowed.network), (Action::Allow, "192.0.2.7"));
+    assert_eq!(lookup.addresses[1].feeds[0].feed, "mine", "what it overrules is still shown");
+
+    let gone = client.remove_live(&remove(&["203.0.113.7", "203.0.113.8"])).await.unwrap();
+    assert_eq!(
+        gone,
+        LiveChanged { changed: 1, missing: vec!["203.0.113.8".to_owned()], ..LiveChanged::default() }
+    );
+    assert_eq!(client.live().await.unwrap().entries.len(), 2);
+}
+
+#[tokio::test]
+async fn changes_that_look_like_mistakes_change_nothing() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    let many: Vec<String> =
+        (0..10_001u32).map(|n| std::net::Ipv4Addr::from(0xcb00_7100 + n).to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for (change, status, words) in [
+        (set(Action::Block, &["203.0.113.1", "10.0.0.0/9"]), 409, "10.0.0.0/8 (special-use address space)"),
+        (set(Action::Block, &["192.0.0.0/7"]), 409, "looks like a mistake; use --force"),
+        (set(Action::Allow, &["2000::/15"]), 409, "looks like a mistake; use --force"),
+        (set(Action::Block, &["192.0.2.84"]), 409, "it is excluded (192.0.2.80/28, exclude.networks)"),
+        (set(Action::Allow, &["127.0.0.2"]), 409, "belongs to the test entries"),
+        (
+            set(Action::Block, &["192.0.2.1/24"]),
+            400,
+            "\"192.0.2.1/24\": address bits are set behind the prefix",
+        ),
+        (set(Action::Block, &[]), 400, "0 networks; one request takes 1 to 10000"),
+        (set(Action::Block, &many), 400, "10001 networks"),
+        (SetLive { lasts: Some(0), ..set(Action::Block, &["203.0.113.1"]) }, 409, "lasts from 1s to"),
+        (SetLive { lasts: Some(u64::MAX), ..set(Action::Block, &["203.0.113.1"]) }, 409, "lasts from 1s to"),
+    ] {
+        match client.set_live(&change).await.unwrap_err() {
+            ClientError::Refused { status: got, error } => {
+                assert_eq!(got.as_u16(), status, "{error}");
+                assert!(error.contains(words), "{error}");
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(client.live().await.unwrap().entries, []);
+    let forced = SetLive { force: true, ..set(Action::Block, &["10.0.0.0/9", "0.0.0.0/0"]) };
+    assert_eq!(client.set_live(&forced).await.unwrap().changed, 2);
+    let lookup = client.lookup(&["10.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()]).await.unwrap();
+    assert_eq!((lookup.addresses[0].listed, lookup.addresses[0].filter.drop), (true, false));
+    assert_eq!(lookup.addresses[1].live, None);
+}
+
+#[tokio::test]
+async fn bodies_are_bounded_and_strict() {
+    let daemon = Daemon::start();
+    let request = |body: &str| {
+        format!(
+            "POST /v1/live HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    for (body, status) in [
+        ("{}".to_owned(), "422"),
+        (
+            "{\"action\":\"block\",\"networks\":[\"192.0.2.1\"],\"lasts\":18446744073709551616}".to_owned(),
+            "422",
+        ),
+        ("{\"action\":\"block\",\"networks\":[\"192.0.2.1\"],\"until\":1}".to_owned(), "422"),
+        ("[".to_owned(), "400"),
+        (format!("\"{}\"", "x".repeat(1 << 20)), "413"),
+    ] {
+        let answer = daemon.raw(request(&body).as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{body:.60}: {answer:.200}");
+    }
+    assert_eq!(daemon.client().live().await.unwrap().entries, []);
 }

@@ -1,11 +1,13 @@
-//! Answers: a question and a generation in, what to say out. No wire format, no copies: an answer borrows from the
-//! generation, and holds at most one RRset by construction.
+//! Answers: a question and a view in, what to say out. No wire format, no copies: an answer borrows from the
+//! view, and holds at most one RRset by construction.
 //!
 //! Existence follows RFC 8020: NXDOMAIN is said only of names with nothing at or below them.
 
 use super::generation::Generation;
+use super::live_table::LiveTable;
 use super::name::{Asked, QuestionName};
 use super::text::Template;
+use super::view::View;
 use super::zone::{APEX_TTL, Listed, Zone};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -140,12 +142,12 @@ pub struct Answer<'g> {
     pub listed: Option<bool>,
 }
 
-/// Answers a question from a generation; `None`: nothing is loaded yet.
-pub fn answer<'g>(question: &Question<'_>, generation: Option<&'g Generation>) -> Answer<'g> {
+/// Answers a question from a view; `None`: nothing is loaded yet.
+pub fn answer<'g>(question: &Question<'_>, view: Option<&'g View>) -> Answer<'g> {
     if question.class != CLASS_IN {
         return failed(Rcode::Refused, Ede::NotSupported);
     }
-    let Some(generation) = generation else { return failed(Rcode::ServFail, Ede::NotReady) };
+    let Some(View { generation, overlay }) = view else { return failed(Rcode::ServFail, Ede::NotReady) };
     let Some((zone, depth)) = find(&generation.zones, &question.name) else {
         return failed(Rcode::Refused, Ede::NotAuthoritative);
     };
@@ -158,7 +160,7 @@ pub fn answer<'g>(question: &Question<'_>, generation: Option<&'g Generation>) -
     if !zone.loaded {
         return failed(Rcode::ServFail, Ede::NotReady);
     }
-    let source = Source { zone, generation };
+    let source = Source { zone, generation, overlay };
     source.answer(question, depth)
 }
 
@@ -180,29 +182,29 @@ fn failed(rcode: Rcode, ede: Ede) -> Answer<'static> {
     }
 }
 
-/// The zone that answers, in its generation.
+/// The zone that answers, in its generation, with the live entries over it.
 #[derive(Clone, Copy)]
 struct Source<'g> {
     zone: &'g Zone,
     generation: &'g Generation,
+    overlay: &'g LiveTable,
 }
 
 impl<'g> Source<'g> {
     fn answer(self, question: &Question<'_>, depth: usize) -> Answer<'g> {
-        let presence = self.zone.presence();
+        let any_v4 = |span| self.zone.inhabits_v4(self.overlay, span);
+        let any_v6 = |span| self.zone.inhabits_v6(self.overlay, span);
         let inhabited = match Asked::read(&question.name, depth) {
             Asked::Apex => return self.apex(question.qtype),
             Asked::Address { address, above } => {
-                if let Some(listed) = self.zone.listed(&self.generation.table, address) {
+                if let Some(listed) = self.zone.shown(&self.generation.table, self.overlay, address) {
                     return self.listed(question.qtype, listed, address);
                 }
                 let listed = Some(false);
-                let inhabited = above.is_some_and(|span| presence.any_v6(span));
+                let inhabited = above.is_some_and(any_v6);
                 return Answer { listed, ..self.without_records(question, inhabited) };
             }
-            Asked::Partial { v4, v6 } => {
-                v4.is_some_and(|span| presence.any_v4(span)) || v6.is_some_and(|span| presence.any_v6(span))
-            }
+            Asked::Partial { v4, v6 } => v4.is_some_and(any_v4) || v6.is_some_and(any_v6),
             Asked::NotAnAddress => false,
         };
         self.without_records(question, inhabited)

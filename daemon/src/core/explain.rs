@@ -1,4 +1,4 @@
-//! Explain: everything a generation knows of one address, for `lookup`.
+//! Explain: everything a view knows of one address, for `lookup`.
 //!
 //! It reads the same table and the same zones as the DNS server and the packet filter, so what it says is what they do.
 
@@ -6,6 +6,8 @@ use super::delta::TEST_FEED;
 use super::feed::SourceLine;
 use super::generation::Generation;
 use super::listing::{FeedIndex, ListingId};
+use super::live_set::{Action, LiveEntry};
+use super::live_table::LiveTable;
 use super::network::{Network, fold};
 use super::protection::Reservations;
 use super::segment::{Segment, find_segment};
@@ -17,12 +19,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub struct Explanation {
     /// The address; IPv4-mapped IPv6 is shown as IPv4.
     pub address: IpAddr,
-    /// Is it on any list of the generation?
+    /// Is it on any list of the generation, or blocked by hand, and not allowed by hand?
     pub listed: bool,
     /// Serial of the generation that was asked.
     pub serial: u32,
     /// Feeds that name the address, whether or not an exclusion overrules them.
     pub feeds: Vec<NamedBy>,
+    /// The live entry that decides, if there is one.
+    #[serde(default)]
+    pub live: Option<LiveVerdict>,
     /// What each zone answers.
     pub zones: Vec<ZoneVerdict>,
     /// Exclusions that hold the address, and where they are written.
@@ -63,6 +68,23 @@ pub struct Since {
     pub built_at: u64,
 }
 
+/// A live entry, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveVerdict {
+    /// Block or allow.
+    pub action: Action,
+    /// What it was given for.
+    pub network: String,
+    /// Why; may be empty.
+    pub reason: String,
+    /// User id of who asked for it.
+    pub by: u32,
+    /// When, in seconds since 1970.
+    pub added_at: u64,
+    /// When it is over, in seconds since 1970; `None`: never.
+    pub expires_at: Option<u64>,
+}
+
 /// What one zone answers about the address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZoneVerdict {
@@ -88,18 +110,18 @@ pub struct Reservation {
 /// What the packet filter does with packets from the address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilterVerdict {
-    /// Does the table say drop? What happens depends on the filter being on and its action.
+    /// Do the live entries, or else the table, say drop? What happens depends on the filter being on and its action.
     pub drop: bool,
     /// Protections that hold the address.
     pub protections: Vec<Reservation>,
 }
 
-/// Explains one address.
-pub fn explain(generation: &Generation, address: IpAddr) -> Explanation {
+/// Explains one address as a generation and the live entries over it have it.
+pub fn explain(generation: &Generation, overlay: &LiveTable, address: IpAddr) -> Explanation {
     let address = fold(address);
     let payload = generation.table.lookup(address);
     let zones = generation.zones.iter().map(|zone| {
-        let listed = zone.loaded.then(|| zone.listed(&generation.table, address)).flatten();
+        let listed = zone.loaded.then(|| zone.shown(&generation.table, overlay, address)).flatten();
         ZoneVerdict {
             zone: zone.spec().name.clone(),
             loaded: zone.loaded,
@@ -109,15 +131,32 @@ pub fn explain(generation: &Generation, address: IpAddr) -> Explanation {
     });
     Explanation {
         address,
-        listed: payload.is_listed(),
+        listed: match overlay.action(address) {
+            Some(action) => action == Action::Block,
+            None => payload.is_listed(),
+        },
         serial: generation.serial,
         feeds: named_by(generation, address, ListingId(payload.listing())),
+        live: overlay.deciding(address).map(LiveVerdict::from),
         zones: zones.collect(),
         exclusions: reasons(&generation.exclusions, address),
         filter: FilterVerdict {
-            drop: payload.drops(),
+            drop: overlay.drops(address).unwrap_or(payload.drops()),
             protections: reasons(&generation.protections, address),
         },
+    }
+}
+
+impl From<&LiveEntry> for LiveVerdict {
+    fn from(entry: &LiveEntry) -> Self {
+        Self {
+            action: entry.action,
+            network: entry.network.to_string(),
+            reason: entry.reason.clone(),
+            by: entry.by,
+            added_at: entry.added_at,
+            expires_at: entry.expires_at,
+        }
     }
 }
 
@@ -185,7 +224,7 @@ mod tests {
     use crate::core::protection::Reserved;
 
     fn explained(generation: &Generation, address: &str) -> Explanation {
-        explain(generation, address.parse().unwrap())
+        explain(generation, &LiveTable::default(), address.parse().unwrap())
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::network::Network;
 use super::segment::{Segment, push_joined};
 use super::span::{Bits, Span};
 use super::table::Table;
-use super::zone::{Zone, ZoneFeed, ZoneSpec, test_addresses};
+use super::zone::{Zone, ZoneFeed, ZoneLive, ZoneSpec, test_addresses};
 use blackthorn_common::payload::{Class, Payload};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -24,6 +24,7 @@ pub(crate) fn zone(name: &str, feeds: &[(u16, &str, &str)]) -> ZoneSpec {
     ZoneSpec {
         name: name.to_owned(),
         feeds: feeds.iter().map(feed).collect(),
+        live: Some(ZoneLive { code: Ipv4Addr::new(127, 0, 0, 2), text: "blocked: $".to_owned() }),
         ttl: 600,
         negative_ttl: 300,
         ns: vec![format!("ns1.{name}")],

@@ -6,7 +6,8 @@
 //!
 //! In flow order: `feed` turns bytes into [`entry`]s, `gate` judges a feed as a whole, `flatten` settles one feed's
 //! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result, [`zone`] maps
-//! listings to DNS answers, [`generation`] holds all of it together, [`answer`] answers questions from it.
+//! listings to DNS answers, [`generation`] holds all of it together, [`live_table`] is what operators put over it
+//! by hand, [`view`] is both, [`answer`] answers questions from it.
 
 pub mod answer;
 pub mod build;
@@ -23,6 +24,8 @@ pub mod gate;
 pub mod generation;
 pub mod generation_file;
 pub mod listing;
+pub mod live_set;
+pub mod live_table;
 pub mod merge;
 pub mod name;
 pub mod network;
@@ -36,4 +39,5 @@ pub mod special;
 pub mod table;
 pub mod text;
 pub mod validators;
+pub mod view;
 pub mod zone;

@@ -64,11 +64,7 @@ impl Network {
     /// [`NetworkError::PrefixLength`] when `len` is too large, [`NetworkError::HostBits`] when bits are set behind it.
     pub fn prefix(address: IpAddr, len: u8) -> Result<Self, NetworkError> {
         let network = Self::prefix_masked(address, len)?;
-        let first = match network {
-            Self::V4(span) => span.first.to_ip(),
-            Self::V6(span) => span.first.to_ip(),
-        };
-        if first == fold(address) { Ok(network) } else { Err(NetworkError::HostBits) }
+        if network.first() == fold(address) { Ok(network) } else { Err(NetworkError::HostBits) }
     }
 
     /// As [`Self::prefix`], but host bits are masked off.
@@ -109,11 +105,37 @@ impl Network {
         }
     }
 
+    /// Do the two share an address?
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::V4(a), Self::V4(b)) => a.overlaps(b),
+            (Self::V6(a), Self::V6(b)) => a.overlaps(b),
+            _ => false,
+        }
+    }
+
     /// The lowest address.
     pub fn first(&self) -> IpAddr {
         match self {
             Self::V4(span) => span.first.to_ip(),
             Self::V6(span) => span.first.to_ip(),
+        }
+    }
+
+    /// Is all of `other` inside?
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::V4(a), Self::V4(b)) => a.covers(b),
+            (Self::V6(a), Self::V6(b)) => a.covers(b),
+            _ => false,
+        }
+    }
+
+    /// Number of addresses; all of IPv6 counts one less.
+    pub fn size(&self) -> u128 {
+        match self {
+            Self::V4(span) => span.size(),
+            Self::V6(span) => span.size(),
         }
     }
 

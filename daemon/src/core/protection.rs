@@ -41,6 +41,18 @@ impl Reservations {
         self.list.iter().filter(move |reserved| reserved.network.contains(address))
     }
 
+    /// The first reservation that shares an address with `network`. Linear.
+    pub fn overlapping(&self, network: &Network) -> Option<&Reserved> {
+        self.list.iter().find(|reserved| reserved.network.overlaps(network))
+    }
+
+    /// If all of `network` is reserved, why its first address is.
+    pub fn covering(&self, network: &Network) -> Option<&Reserved> {
+        let first = network.first();
+        let whole = self.coverage.find(first).is_some_and(|span| span.covers(network));
+        self.reasons(first).next().filter(|_| whole)
+    }
+
     /// Every reservation, in the order given.
     pub fn iter(&self) -> impl Iterator<Item = &Reserved> {
         self.list.iter()

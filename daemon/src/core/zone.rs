@@ -4,9 +4,12 @@
 //! of a generation it is an array from listing number to answer, so that one table serves every zone.
 
 use super::listing::{FeedIndex, ListingId, Listings, Member};
+use super::live_set::Action;
+use super::live_table::LiveTable;
 use super::name::{DomainName, MAX_NAME, NameError, QuestionName};
 use super::network::fold;
 use super::presence::{NEVER, Presence};
+use super::span::Span;
 use super::table::Table;
 use super::text::{RECORD_HEAD, Template, TextError, text_room};
 use serde::{Deserialize, Serialize};
@@ -36,6 +39,8 @@ pub struct ZoneSpec {
     pub name: String,
     /// Feeds that answer here, in configuration order.
     pub feeds: Vec<ZoneFeed>,
+    /// What it says of addresses blocked by hand; `None`: nothing, blocks are not shown here.
+    pub live: Option<ZoneLive>,
     /// TTL of positive answers, in seconds.
     pub ttl: u32,
     /// TTL of negative answers (SOA MINIMUM), in seconds.
@@ -54,6 +59,15 @@ pub struct ZoneFeed {
     /// A record of its listings, in 127.0.0.0/8.
     pub code: Ipv4Addr,
     /// TXT template; `$` stands for the queried address, `$$` for a dollar sign.
+    pub text: String,
+}
+
+/// The part of live entries in a zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneLive {
+    /// A record of blocked addresses, in 127.0.0.0/8.
+    pub code: Ipv4Addr,
+    /// TXT template, as in [`ZoneFeed`].
     pub text: String,
 }
 
@@ -126,14 +140,15 @@ pub fn check_nesting(inner: &str, outer: &str) -> Result<(), ZoneError> {
 /// Sorted, without repeats.
 pub fn test_addresses(specs: &[ZoneSpec]) -> Vec<Ipv4Addr> {
     let codes = specs.iter().flat_map(|zone| &zone.feeds).map(|feed| feed.code);
-    let mut addresses: Vec<_> = codes.chain([TEST_CODE]).collect();
+    let live = specs.iter().filter_map(|zone| zone.live.as_ref()).map(|live| live.code);
+    let mut addresses: Vec<_> = codes.chain(live).chain([TEST_CODE]).collect();
     addresses.sort_unstable();
     addresses.dedup();
     addresses
 }
 
 /// What a zone says of the addresses of one listing.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Listed {
     codes: Box<[Ipv4Addr]>,
     texts: Box<[Arc<Template>]>,
@@ -151,6 +166,13 @@ impl Listed {
     }
 }
 
+/// What a zone says of the addresses of one listing, and what it says if they are blocked as well.
+#[derive(Debug)]
+struct Answers {
+    listed: Listed,
+    blocked: Option<Listed>,
+}
+
 /// A zone compiled for one generation.
 #[derive(Clone, Debug)]
 pub struct Zone {
@@ -159,7 +181,9 @@ pub struct Zone {
     ns: Vec<DomainName>,
     contact: DomainName,
     /// By listing number; `None`: the zone does not show it.
-    answers: Box<[Option<Arc<Listed>>]>,
+    answers: Box<[Option<Arc<Answers>>]>,
+    /// What it says of blocked addresses that no feed of it lists; `None`: blocks are not shown.
+    blocked: Option<Listed>,
     presence: Arc<Presence>,
     /// Other zones inside this one.
     nested: Vec<DomainName>,
@@ -218,7 +242,8 @@ impl Zone {
         let names = specs.iter().map(|spec| DomainName::parse(&spec.name));
         let names = names.collect::<Result<Vec<_>, _>>()?;
         let compile = |(number, (spec, name)): (usize, (&ZoneSpec, &DomainName))| {
-            let (answers, texts_left_out) = View::new(spec, name)?.answers(listings);
+            let view = View::new(spec, name)?;
+            let (answers, texts_left_out) = view.answers(listings);
             let presence = presence(number, answers.iter().map(Option::is_some).collect());
             let ns = spec.ns.iter().map(|ns| DomainName::parse(ns)).collect::<Result<Vec<_>, _>>()?;
             let contact = spec.contact.clone().unwrap_or_else(|| format!("hostmaster.{}", spec.name));
@@ -229,6 +254,7 @@ impl Zone {
                 ns: if ns.is_empty() { vec![name.clone()] } else { ns },
                 contact: DomainName::parse(&contact)?,
                 answers,
+                blocked: view.blocked(&[], &[]),
                 presence,
                 nested: names.iter().filter(inside).cloned().collect(),
                 texts_left_out,
@@ -258,23 +284,53 @@ impl Zone {
         &self.contact
     }
 
-    /// What the zone says of `address`; `None` if it does not list it. 127.0.0.1 is never listed.
+    /// What the zone says of `address`, live entries first; `None` if it does not list it.
+    pub fn shown(&self, table: &Table, overlay: &LiveTable, address: IpAddr) -> Option<&Listed> {
+        match overlay.action(address) {
+            Some(Action::Allow) => None,
+            Some(Action::Block) if self.blocked.is_some() => match self.answers_of(table, address) {
+                Some(answers) => answers.blocked.as_ref(),
+                None => self.blocked.as_ref(),
+            },
+            Some(Action::Block) | None => self.listed(table, address),
+        }
+    }
+
+    /// What the zone says of `address` without live entries; `None` if it does not list it. 127.0.0.1 is never listed.
     pub fn listed(&self, table: &Table, address: IpAddr) -> Option<&Listed> {
+        self.answers_of(table, address).map(|answers| &answers.listed)
+    }
+
+    fn answers_of(&self, table: &Table, address: IpAddr) -> Option<&Answers> {
         let address = fold(address);
         if address == Ipv4Addr::from_bits(NEVER) {
             return None;
         }
-        self.answer_of(ListingId(table.lookup(address).listing()))
+        self.answers.get(table.lookup(address).listing() as usize)?.as_deref()
     }
 
     /// What the zone says of a listing.
     pub fn answer_of(&self, listing: ListingId) -> Option<&Listed> {
-        self.answers.get(listing.0 as usize)?.as_deref()
+        self.answers.get(listing.0 as usize)?.as_ref().map(|answers| &answers.listed)
     }
 
-    /// The addresses the zone shows.
+    /// The addresses the zone shows without live entries.
     pub fn presence(&self) -> &Presence {
         &self.presence
+    }
+
+    /// Does the zone show any address of the span? An allowed one may still count: its name then exists, without data.
+    pub fn inhabits_v4(&self, overlay: &LiveTable, span: Span<u32>) -> bool {
+        self.presence.any_v4(span) || self.blocks(overlay).is_some_and(|blocked| blocked.any_v4(span))
+    }
+
+    /// The same for IPv6.
+    pub fn inhabits_v6(&self, overlay: &LiveTable, span: Span<u128>) -> bool {
+        self.presence.any_v6(span) || self.blocks(overlay).is_some_and(|blocked| blocked.any_v6(span))
+    }
+
+    fn blocks<'o>(&self, overlay: &'o LiveTable) -> Option<&'o Presence> {
+        self.blocked.as_ref().and_then(|_| overlay.blocked())
     }
 
     /// Does another zone lie below this name?
@@ -291,6 +347,7 @@ impl Zone {
 /// A zone's feeds arranged for compiling.
 struct View {
     by_feed: HashMap<FeedIndex, Vec<Part>>,
+    live: Option<Part>,
     /// By number of text, the numbers rising in the order of the zone's feeds.
     texts: Vec<Arc<Template>>,
     /// The part that stands for the zone in the test entry 127.0.0.2.
@@ -321,6 +378,11 @@ impl View {
                 texts.len() - 1
             })))
         };
+        // Its text gets the lowest number: what was blocked by hand is said first.
+        let live = match &spec.live {
+            Some(live) => Some(Part { code: live.code, text: number(&live.text)? }),
+            None => None,
+        };
         let mut parts = Vec::new();
         for feed in &spec.feeds {
             let part = Part { code: feed.code, text: number(&feed.text)? };
@@ -333,13 +395,13 @@ impl View {
         if test.text.is_none() {
             test.text = number(TEST_TEXT)?;
         }
-        by_feed.entry(FeedIndex::TEST).or_default().extend(parts);
-        Ok(Self { by_feed, texts, test, room: text_room(name) })
+        by_feed.entry(FeedIndex::TEST).or_default().extend(parts.into_iter().chain(live));
+        Ok(Self { by_feed, live, texts, test, room: text_room(name) })
     }
 
     /// An answer for each listing, and how many of them have texts left out.
-    fn answers(&self, listings: &Listings) -> (Box<[Option<Arc<Listed>>]>, usize) {
-        let mut known: HashMap<(Vec<Ipv4Addr>, Vec<usize>), Arc<Listed>> = HashMap::new();
+    fn answers(&self, listings: &Listings) -> (Box<[Option<Arc<Answers>>]>, usize) {
+        let mut known: HashMap<(Vec<Ipv4Addr>, Vec<usize>), Arc<Answers>> = HashMap::new();
         let mut left_out = 0;
         let answers = listings.iter().map(|(_, members)| {
             let parts: Vec<Part> = members.iter().flat_map(|member| self.parts(*member)).collect();
@@ -349,13 +411,27 @@ impl View {
             let codes = sorted(parts.iter().map(|part| part.code));
             let mut texts = sorted(parts.iter().filter_map(|part| part.text));
             left_out += usize::from(self.cut(&mut texts));
-            let listed = known.entry((codes, texts)).or_insert_with_key(|(codes, texts)| {
-                let texts = texts.iter().filter_map(|&number| self.texts.get(number).cloned());
-                Arc::new(Listed { codes: codes.as_slice().into(), texts: texts.collect() })
+            let answers = known.entry((codes, texts)).or_insert_with_key(|(codes, texts)| {
+                let (listed, blocked) = (self.listed(codes, texts), self.blocked(codes, texts));
+                Arc::new(Answers { listed, blocked })
             });
-            Some(listed.clone())
+            Some(answers.clone())
         });
         (answers.collect(), left_out)
+    }
+
+    fn listed(&self, codes: &[Ipv4Addr], texts: &[usize]) -> Listed {
+        let texts = texts.iter().filter_map(|&number| self.texts.get(number).cloned());
+        Listed { codes: codes.into(), texts: texts.collect() }
+    }
+
+    /// What is said of these codes and texts together with a block.
+    fn blocked(&self, codes: &[Ipv4Addr], texts: &[usize]) -> Option<Listed> {
+        let live = self.live?;
+        let codes = sorted(codes.iter().copied().chain([live.code]));
+        let mut texts = sorted(texts.iter().copied().chain(live.text));
+        self.cut(&mut texts);
+        Some(self.listed(&codes, &texts))
     }
 
     /// What the zone adds to an answer for one member of a listing.

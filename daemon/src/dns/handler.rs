@@ -83,10 +83,10 @@ impl Handler {
     }
 
     fn reply(&self, query: &Query<'_>, head: Head, out: &mut Vec<u8>) {
-        let generation = self.live.load();
+        let view = self.live.load();
         let found = match &query.edns {
             Some(edns) if edns.version() != 0 => BAD_VERSION,
-            _ => answer(&query.question, generation.as_deref()),
+            _ => answer(&query.question, view.as_deref()),
         };
         let opt = query.edns.as_ref().map(|edns| Opt { dnssec_ok: edns.flags().dnssec_ok });
         let truncated = wire::reply(out, head, query.echo, &found, opt, query.limit());

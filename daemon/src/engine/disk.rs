@@ -8,14 +8,17 @@ use super::exclude::ExcludeError;
 use super::host::host_addresses;
 use super::slot::Slot;
 use super::status::FeedStatus;
-use super::{exclusions, publish, unix_now};
+use super::{exclusions, live_entries, publish, unix_now};
 use crate::config::Config;
 use crate::core::build::BuildError;
 use crate::core::entry::FeedId;
 use crate::core::feed::Reject;
 use crate::core::generation::Generation;
+use crate::core::live_set::LiveSet;
+use crate::core::live_table::{LiveTable, LiveTableError};
 use crate::core::merge::HeldBack;
 use crate::core::protection::Reservations;
+use crate::core::view::View;
 use crate::store::Store;
 use std::sync::Arc;
 
@@ -25,6 +28,7 @@ pub struct Disk<'a> {
     slots: Vec<Slot>,
     /// The last one published from this state directory; 0 for none.
     serial: u32,
+    live_entries: LiveSet,
     notes: Vec<String>,
 }
 
@@ -33,11 +37,15 @@ impl<'a> Disk<'a> {
     /// empty one, and said in [`Self::notes`].
     pub fn load(config: &'a Config) -> Self {
         let mut slots: Vec<Slot> = config.feeds.iter().cloned().map(Slot::new).collect();
-        let (mut serial, mut notes) = (0, Vec::new());
+        let (mut serial, mut live_entries, mut notes) = (0, LiveSet::default(), Vec::new());
         match Store::open_read_only(&config.state_dir) {
             Ok(store) => {
                 for slot in &mut slots {
                     notes.extend(slot.recall(&store).err().map(|error| error.to_string()));
+                }
+                match live_entries::stored(&store, unix_now()) {
+                    Ok(stored) => live_entries = stored,
+                    Err(error) => notes.push(error.to_string()),
                 }
                 serial = store.published().ok().flatten().map_or(0, |(serial, _)| serial);
             }
@@ -46,7 +54,7 @@ impl<'a> Disk<'a> {
         for slot in &mut slots {
             slot.read_file(unix_now());
         }
-        Self { config, slots, serial, notes }
+        Self { config, slots, serial, live_entries, notes }
     }
 
     /// Reads only feeds that are files; the state directory is left alone.
@@ -55,7 +63,7 @@ impl<'a> Disk<'a> {
         for slot in &mut slots {
             slot.read_file(unix_now());
         }
-        Self { config, slots, serial: 0, notes: Vec::new() }
+        Self { config, slots, serial: 0, live_entries: LiveSet::default(), notes: Vec::new() }
     }
 
     /// The generation these feeds make, under the serial last published.
@@ -66,6 +74,17 @@ impl<'a> Disk<'a> {
         let exclusions: Reservations = exclusions(self.config)?;
         let stamp = (self.serial, unix_now());
         Ok(publish::generation(self.config, &self.slots, &exclusions, &host_addresses(), stamp)?)
+    }
+
+    /// That generation with the stored live entries over it.
+    ///
+    /// # Errors
+    /// As for [`Self::generation`], and when the live entries do not fit.
+    pub fn view(&self) -> Result<View, DiskError> {
+        let generation = self.generation()?;
+        let entries = self.live_entries.entries().cloned().collect();
+        let overlay = LiveTable::compile(entries, &generation.exclusions, &generation.protections)?;
+        Ok(View { generation: Arc::new(generation), overlay: Arc::new(overlay) })
     }
 
     /// Every feed, in configuration order.
@@ -93,6 +112,9 @@ pub enum DiskError {
     /// Feeds.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// Live entries.
+    #[error(transparent)]
+    LiveEntries(#[from] LiveTableError),
 }
 
 #[cfg(test)]
@@ -165,9 +187,9 @@ format = \"plain\"
         assert_eq!(rejects.iter().map(|reject| reject.line).collect::<Vec<_>>(), [2]);
         assert_eq!(disk.rejects(&FeedId::new("other").unwrap()), None);
 
-        let generation = disk.generation().unwrap();
-        assert_eq!(generation.serial, 77);
-        let mut explained = [explain(&generation, "192.0.2.1".parse().unwrap())];
+        let view = disk.view().unwrap();
+        assert_eq!(view.generation.serial, 77);
+        let mut explained = [explain(&view.generation, &view.overlay, "192.0.2.1".parse().unwrap())];
         assert_eq!(fill_lines(&config, &mut explained), [] as [String; 0]);
         let lines =
             explained[0].feeds.iter().flat_map(|f| f.lines.iter().map(|l| (&*f.feed, l.line, &*l.text)));
@@ -186,7 +208,7 @@ format = \"plain\"
         drop(store);
         let listed = |address: &str| {
             let generation = Disk::load(&config).generation().unwrap();
-            let mut explained = [explain(&generation, address.parse().unwrap())];
+            let mut explained = [explain(&generation, &LiveTable::default(), address.parse().unwrap())];
             assert_eq!(fill_lines(&config, &mut explained), [] as [String; 0]);
             explained[0].feeds.iter().flat_map(|feed| &feed.lines).map(|line| line.line).collect::<Vec<_>>()
         };

@@ -3,8 +3,9 @@
 //! It owns what only one may own: the feeds' loaded data, the store, the packet filter and the next serial. Deliveries
 //! and commands reach it one at a time; everybody else reads what it publishes. In flow order: `slot` parses and judges
 //! one feed, [`exclude`] and [`host`] say what must not be listed or dropped, `publish` builds and publishes,
-//! `generations` serves the last one at start and keeps each new one on disk, [`status`] is what the engine says of
-//! itself. [`disk`] and [`written`] read the same things beside the engine, for commands and lookups.
+//! `generations` serves the last one at start and keeps each new one on disk, [`live_entries`] is what operators put over
+//! it by hand, [`status`] is what the engine says of itself. [`disk`] and [`written`] read the same things beside the
+//! engine, for commands and lookups.
 //!
 //! Memory: per feed the flattened segments (12 bytes a segment for IPv4, 48 for IPv6), held once and shared with the
 //! generation; while building, a second generation beside the live one.
@@ -12,6 +13,7 @@
 pub mod disk;
 pub mod exclude;
 pub mod host;
+pub mod live_entries;
 pub mod status;
 pub mod written;
 
@@ -31,8 +33,8 @@ use crate::core::feed::Reject;
 use crate::core::listing::FeedIndex;
 use crate::core::protection::{Reservations, Reserved, built_in_exclusions};
 use crate::core::zone::{Zone, ZoneSpec};
-use crate::live::Live;
 use crate::store::{LastGood, Store};
+use live_entries::LiveEntries;
 use packet_filter::PacketFilter;
 use publish::Publisher;
 use slot::Slot;
@@ -113,9 +115,13 @@ impl Engine {
         config: Arc<Config>,
         store: Store,
         fetcher: Arc<Fetcher>,
-        live: Live,
+        live_entries: Arc<LiveEntries>,
         resumed: Resumed,
     ) -> Self {
+        // The generation from the file is served already; what was blocked and allowed by hand comes over it now.
+        if let Some(generation) = live_entries.live().get() {
+            live_entries.publish(generation, resumed.filter.overlay());
+        }
         let mut slots: Vec<Slot> = config.feeds.iter().cloned().map(Slot::new).collect();
         let mut save_problem = None;
         for (index, slot) in (0..).map(FeedIndex).zip(&mut slots) {
@@ -128,7 +134,7 @@ impl Engine {
         }
         Self {
             slots,
-            publisher: Publisher::new(live, &store, &resumed),
+            publisher: Publisher::new(live_entries, &store, &resumed),
             exclusions: resumed.exclusions,
             filter: resumed.filter,
             status: watch::Sender::new(Arc::default()),
@@ -253,7 +259,7 @@ impl Engine {
     fn start_runner(&self, now: bool) -> (Runner, mpsc::Receiver<Delivery>) {
         let job = |slot: &Slot| {
             let local = matches!(slot.feed.source, Source::Path(_));
-            let at_once = !local && (now || slot.loaded.is_none() || !slot.is_saved());
+            let at_once = !local && (now || slot.loaded.is_none() || slot.is_unsaved());
             let first_attempt = if at_once { FirstAttempt::Immediately } else { FirstAttempt::AfterJitter };
             FeedJob {
                 id: slot.feed.id.clone(),

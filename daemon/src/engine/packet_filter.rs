@@ -3,7 +3,8 @@
 use super::status::{FilterCounter, FilterStatus, InterfaceState};
 use crate::config;
 use crate::core::filter_plan::FilterPlan;
-use crate::filter::{self, Filter, FilterError, InterfaceStatus};
+use crate::filter::{self, Filter, FilterError, InterfaceStatus, Overlay};
+use std::sync::Arc;
 
 /// Why it is off where nobody asked for it.
 const UNUSED: &str = "no interface is configured";
@@ -75,6 +76,14 @@ impl PacketFilter {
                 tracing::debug!(bytes = published.bytes, took = ?published.took, "table published to the kernel");
             }),
             Self::Unused | Self::Off(_) => Ok(()),
+        }
+    }
+
+    /// Where the live entries go; `None` while there is no filter.
+    pub(super) fn overlay(&self) -> Option<Arc<Overlay>> {
+        match self {
+            Self::On(filter) => Some(filter.overlay()),
+            Self::Unused | Self::Off(_) => None,
         }
     }
 

@@ -5,6 +5,7 @@
 
 use super::generations::{Keeper, Resumed};
 use super::host::{HostAddresses, host_addresses};
+use super::live_entries::LiveEntries;
 use super::packet_filter::PacketFilter;
 use super::slot::Slot;
 use super::status::GenerationStatus;
@@ -13,17 +14,17 @@ use crate::config::Config;
 use crate::core::build::{BuildError, Plan, build};
 use crate::core::generation::{Generation, Lineage};
 use crate::core::listing::FeedIndex;
+use crate::core::live_table::LiveTableError;
 use crate::core::protection::{Reservations, built_in_protections};
 use crate::core::zone::ZoneSpec;
 use crate::filter::FilterError;
-use crate::live::Live;
 use crate::store::Store;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Owns the serial and the live generation.
 pub(super) struct Publisher {
-    live: Live,
+    live_entries: Arc<LiveEntries>,
     /// Last serial given out, before this process too.
     serial: u32,
     /// Digest of what that serial stood for.
@@ -40,6 +41,17 @@ pub(super) struct Next {
     started: Instant,
 }
 
+/// Why a generation is not in force; the one before is.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PublishError {
+    /// The live entries do not fit over it.
+    #[error(transparent)]
+    LiveEntries(#[from] LiveTableError),
+    /// The kernel refused its table.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+}
+
 impl Next {
     /// What to remember of it: serial and digest.
     pub(super) fn mark(&self) -> (u32, &str) {
@@ -50,7 +62,7 @@ impl Next {
 impl Publisher {
     /// Goes on from the highest serial in store and generation files. A serial of which only the name is known stands
     /// for nothing that could be built again, so its digest is none.
-    pub(super) fn new(live: Live, store: &Store, resumed: &Resumed) -> Self {
+    pub(super) fn new(live_entries: Arc<LiveEntries>, store: &Store, resumed: &Resumed) -> Self {
         let stored = store
             .published()
             .unwrap_or_else(|error| {
@@ -62,7 +74,7 @@ impl Publisher {
         // Of equal serials the first.
         let (serial, digest) = known.into_iter().rev().max_by_key(|(serial, _)| *serial).unwrap_or_default();
         let keeper = Keeper::new(resumed.files.clone(), resumed.newest.0);
-        Self { live, serial, digest, host: HostAddresses::default(), keeper, took_ms: 0 }
+        Self { live_entries, serial, digest, host: HostAddresses::default(), keeper, took_ms: 0 }
     }
 
     /// Builds the next generation. Its serial rises only when an answer or a verdict changes.
@@ -77,7 +89,7 @@ impl Publisher {
         let now = unix_now();
         let mut generation = generation(config, slots, exclusions, &self.host, (self.serial, now))?;
         let digest = generation.digest();
-        let before = self.live.load();
+        let before = self.live();
         generation.lineage = match before.as_ref() {
             Some(before) if before.serial == self.serial && digest == self.digest => before.lineage.clone(),
             _ => Lineage::default(),
@@ -92,19 +104,20 @@ impl Publisher {
     }
 
     /// Puts a generation into force, or leaves the one before in force everywhere.
-    pub(super) fn publish(&mut self, next: Next, filter: &mut PacketFilter) -> Result<(), FilterError> {
+    pub(super) fn publish(&mut self, next: Next, filter: &mut PacketFilter) -> Result<(), PublishError> {
         let Next { generation, digest, started } = next;
+        self.live_entries.check(&generation)?;
         let serial = generation.serial;
         // On disk first, so that what anybody has seen is served again after a crash.
-        self.keeper.write(&generation, self.live.get().as_deref());
+        self.keeper.write(&generation, self.live().as_deref());
         // The kernel next: if it refuses, the readers keep the old generation too.
         if let Err(error) = filter.publish(generation.table.words()) {
             if serial != self.serial {
                 self.keeper.withdraw(serial);
             }
-            return Err(error);
+            return Err(error.into());
         }
-        self.live.publish(Arc::new(generation));
+        self.live_entries.publish(Arc::new(generation), filter.overlay());
         self.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if serial != self.serial {
             tracing::info!(serial, took_ms = self.took_ms, "generation published");
@@ -116,7 +129,7 @@ impl Publisher {
 
     /// Tries again to write the live generation, if that failed.
     pub(super) fn retry_file(&mut self) {
-        if let Some(live) = self.live.get() {
+        if let Some(live) = self.live() {
             self.keeper.retry(&live);
         }
     }
@@ -128,18 +141,19 @@ impl Publisher {
 
     /// The published generation.
     pub(super) fn live(&self) -> Option<Arc<Generation>> {
-        self.live.get()
+        self.live_entries.live().get()
     }
 
-    /// Holes in the lock-out guard, and what is wrong with the generation files.
+    /// Holes in the lock-out guard, what is wrong with the generation files, and live entries that are not where they
+    /// should be.
     pub(super) fn problems(&self) -> impl Iterator<Item = String> {
         let guard = self.host.problems.iter().map(|problem| format!("lock-out guard: {problem}"));
-        guard.chain(self.keeper.problem())
+        guard.chain(self.keeper.problem()).chain(self.live_entries.problem())
     }
 
     /// The published generation in numbers.
     pub(super) fn status(&self) -> GenerationStatus {
-        let Some(generation) = self.live.get() else { return GenerationStatus::default() };
+        let Some(generation) = self.live() else { return GenerationStatus::default() };
         GenerationStatus {
             serial: generation.serial,
             built_at: generation.built_at,

@@ -9,6 +9,8 @@ use std::ptr;
 
 // Commands and constants of include/uapi/linux/bpf.h and if_link.h.
 const MAP_CREATE: c_int = 0;
+const MAP_UPDATE_ELEM: c_int = 2;
+const MAP_DELETE_ELEM: c_int = 3;
 const MAP_FREEZE: c_int = 22;
 const LINK_CREATE: c_int = 28;
 const LINK_UPDATE: c_int = 29;
@@ -32,6 +34,24 @@ struct MapCreate {
     inner_map_fd: u32,
     numa_node: u32,
     name: [u8; 16],
+}
+
+/// Key and value are addresses.
+#[repr(C)]
+struct MapUpdate {
+    map_fd: u32,
+    pad: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// The key is an address.
+#[repr(C)]
+struct MapDelete {
+    map_fd: u32,
+    pad: u32,
+    key: u64,
 }
 
 #[repr(C)]
@@ -78,6 +98,12 @@ trait Attributes {
 impl Attributes for MapCreate {
     const COMMAND: c_int = MAP_CREATE;
 }
+impl Attributes for MapUpdate {
+    const COMMAND: c_int = MAP_UPDATE_ELEM;
+}
+impl Attributes for MapDelete {
+    const COMMAND: c_int = MAP_DELETE_ELEM;
+}
 impl Attributes for MapFreeze {
     const COMMAND: c_int = MAP_FREEZE;
 }
@@ -90,7 +116,8 @@ impl Attributes for LinkUpdate {
 
 fn bpf<A: Attributes>(attributes: &A) -> io::Result<c_long> {
     // SAFETY: the pointer and size describe a live block of integers for the command; the kernel takes fields behind
-    // its end as zero and does not write to it for any of these commands.
+    // its end as zero and does not write to it for any of these commands. Keys and
+    // values they point to live as long as the call.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, A::COMMAND, ptr::from_ref(attributes), size_of::<A>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -121,6 +148,19 @@ pub(super) fn create_table(chunks: u32) -> io::Result<OwnedFd> {
         name,
         ..MapCreate::default()
     })
+}
+
+/// Puts a map into slot 0 of an array of maps. Returns when no program uses what was there before.
+pub(super) fn set_slot(maps: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<()> {
+    let (slot, value) = (0u32, number(map));
+    let (key, value) = (ptr::from_ref(&slot) as u64, ptr::from_ref(&value) as u64);
+    bpf(&MapUpdate { map_fd: number(maps), pad: 0, key, value, flags: 0 }).map(drop)
+}
+
+/// Empties slot 0 of an array of maps, which must be full. Returns when no program uses what was there before.
+pub(super) fn empty_slot(maps: BorrowedFd<'_>) -> io::Result<()> {
+    let slot = 0u32;
+    bpf(&MapDelete { map_fd: number(maps), pad: 0, key: ptr::from_ref(&slot) as u64 }).map(drop)
 }
 
 /// Ends every writing from user space, for ever. Fails with `EBUSY` while a writable mapping exists.

@@ -1,19 +1,21 @@
 //! The packet filter: keeps the kernel program loaded, its table current and the configured interfaces attached.
 //!
 //! In the order of the flow: `plan` sizes the table map (pure), `program` loads the kernel object and publishes tables
-//! into it, `attach` puts it on interfaces, `counters` reads what it did. `bpf` holds the system calls, `privileges`
+//! into it, `overlay` the small table of live entries, `attach` puts it on interfaces, `counters` reads what it did. `bpf` holds the system calls, `privileges`
 //! explains refusals. Everything lives by file descriptors: when the process ends, however it ends, the kernel detaches
 //! the program and frees its memory.
 
 mod attach;
 mod bpf;
 mod counters;
+mod overlay;
 mod plan;
 mod privileges;
 mod program;
 
 pub use attach::{AttachError, Attached};
 pub use counters::Counters;
+pub use overlay::Overlay;
 pub use program::LinkHeader;
 
 use crate::core::filter_plan::FilterPlan;
@@ -25,6 +27,7 @@ use program::Program;
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
@@ -148,6 +151,7 @@ pub struct Published {
 /// The running packet filter. Dropping it detaches everything.
 pub struct Filter {
     program: Program,
+    overlay: Arc<Overlay>,
     plan: FilterPlan,
     attachments: Vec<Attachment>,
     refusals: Vec<(String, AttachError)>,
@@ -167,9 +171,11 @@ impl Filter {
             return Err(FilterError::Privileges { why: format!("missing: {}", missing.join(", ")) });
         }
         let program = Program::load(SizeClass::SMALLEST, enforcement(plan))?;
+        let overlay = Arc::new(Overlay::new(program.overlay_slot()?));
         let plan = plan.clone();
         let earlier = Counters::default();
-        let mut filter = Self { program, plan, attachments: Vec::new(), refusals: Vec::new(), earlier };
+        let mut filter =
+            Self { program, overlay, plan, attachments: Vec::new(), refusals: Vec::new(), earlier };
         filter.attach_missing();
         let status = filter.status();
         Ok((filter, status))
@@ -208,6 +214,11 @@ impl Filter {
             self.exchange(program)?;
         }
         Ok(Published { took: start.elapsed(), bytes: size_of_val(words) })
+    }
+
+    /// The table of live entries, asked before the one that [`Self::publish`] puts into force.
+    pub fn overlay(&self) -> Arc<Overlay> {
+        Arc::clone(&self.overlay)
     }
 
     /// Every interface of the plan, in its order, as it is now.
@@ -284,15 +295,18 @@ impl Filter {
 
     /// Makes `program` the one in force on every interface, or on none.
     fn exchange(&mut self, program: Program) -> Result<(), FilterError> {
+        self.overlay.add(program.overlay_slot()?)?;
         for (done, attachment) in self.attachments.iter().enumerate() {
             if let Err(error) = attachment.replace(&program) {
                 for attachment in &self.attachments[..done] {
                     // An interface that cannot go back keeps the new program, which has a complete table too.
                     let _ = attachment.replace(&self.program);
                 }
+                self.overlay.drop_last();
                 return Err(error);
             }
         }
+        self.overlay.keep_last();
         let old = std::mem::replace(&mut self.program, program);
         // Too late to refuse, the new program is in force: counts that cannot be read are lost.
         self.earlier = self.earlier.plus(old.counters().unwrap_or_default());

@@ -4,11 +4,11 @@ use super::bpf::{self, Mapping};
 use super::counters::Counters;
 use super::plan::{SizeClass, SizedObject};
 use super::{FilterError, kernel_error};
-use aya::maps::{Array, ArrayOfMaps, MapData, PerCpuArray};
+use aya::maps::{Array, ArrayOfMaps, Map, MapData, PerCpuArray};
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use blackthorn_common::abi::{self, Conf, Count, Enforcement};
-use std::os::fd::{AsFd, BorrowedFd};
+use blackthorn_common::abi::{self, CHUNK_BYTES, Conf, Count, Enforcement};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Built by `cargo xtask build-ebpf` and committed, so that building the daemon needs no kernel toolchain.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/prebuilt/blackthorn.o");
@@ -73,17 +73,18 @@ impl Program {
     /// Puts a table of at most [`Self::class`] into force. Each packet sees the old table or the new one as a whole;
     /// when this returns, no packet uses the old one any more. On any error the old one stays.
     pub(super) fn publish(&mut self, words: &[u32]) -> Result<(), FilterError> {
-        let table = bpf::create_table(self.class.chunks()).map_err(|error| match error.raw_os_error() {
-            Some(libc::ENOMEM) => FilterError::Memory { bytes: self.class.bytes() },
-            _ => kernel_error("create a table map", &error),
-        })?;
-        let mut mapping = Mapping::new(table.as_fd(), words.len())
-            .map_err(|error| kernel_error("map a table map", &error))?;
-        mapping.words().copy_from_slice(words);
-        drop(mapping);
-        bpf::freeze(table.as_fd()).map_err(|error| kernel_error("freeze a table map", &error))?;
+        let table = frozen_table(self.class.chunks(), words)?;
         let table = MapData::from_fd(table).map_err(|error| kernel_error("read back a table map", &error))?;
         self.tables.set(0, &table, 0).map_err(|error| kernel_error("put a table into force", &error))
+    }
+
+    /// Where the program looks for the table of live entries.
+    pub(super) fn overlay_slot(&self) -> Result<OwnedFd, FilterError> {
+        let Some(Map::ArrayOfMaps(slot)) = self.ebpf.map(abi::OVERLAYS) else {
+            return Err(missing(abi::OVERLAYS));
+        };
+        let fd = slot.fd().as_fd().try_clone_to_owned();
+        fd.map_err(|error| kernel_error("use the packet filter", &error))
     }
 
     /// The entry for devices with this link header.
@@ -122,6 +123,20 @@ impl Program {
         let program = self.ebpf.program(name).ok_or_else(|| missing(name))?;
         program.try_into().map_err(|_| missing(name))
     }
+}
+
+/// A new table map with this image in it, which nobody can change any more.
+pub(super) fn frozen_table(chunks: u32, words: &[u32]) -> Result<OwnedFd, FilterError> {
+    let table = bpf::create_table(chunks).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOMEM) => FilterError::Memory { bytes: chunks as usize * CHUNK_BYTES },
+        _ => kernel_error("create a table map", &error),
+    })?;
+    let mut mapping =
+        Mapping::new(table.as_fd(), words.len()).map_err(|error| kernel_error("map a table map", &error))?;
+    mapping.words().copy_from_slice(words);
+    drop(mapping);
+    bpf::freeze(table.as_fd()).map_err(|error| kernel_error("freeze a table map", &error))?;
+    Ok(table)
 }
 
 /// `XDP_DROP` of the kernel.
@@ -170,7 +185,7 @@ fn refused(error: &ProgramError) -> FilterError {
 
 fn take_map<M>(ebpf: &mut Ebpf, name: &str) -> Result<M, FilterError>
 where
-    M: TryFrom<aya::maps::Map>,
+    M: TryFrom<Map>,
 {
     ebpf.take_map(name).and_then(|map| M::try_from(map).ok()).ok_or_else(|| missing(name))
 }

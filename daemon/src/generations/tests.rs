@@ -6,6 +6,7 @@ use crate::core::explain::{NamedBy, Since, explain};
 use crate::core::fixture;
 use crate::core::generation::Part;
 use crate::core::generation_file::Damage;
+use crate::core::live_table::LiveTable;
 use crate::core::merge::HeldBack;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -185,7 +186,7 @@ fn since_goes_back_to_the_last_break() {
     files.write(&generation(5, &[])).unwrap();
     let ask = |serial: u32| -> Vec<Option<Since>> {
         let now = generation(serial, &both);
-        let mut explained = [explain(&now, "192.0.2.7".parse().unwrap())];
+        let mut explained = [explain(&now, &LiveTable::default(), "192.0.2.7".parse().unwrap())];
         fill_since(dir.path(), &mut explained);
         explained[0].feeds.iter().map(|named: &NamedBy| named.since).collect()
     };

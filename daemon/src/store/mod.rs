@@ -1,4 +1,4 @@
-//! The store: last good copies of feeds, what came of each fetch, and the serial, in one SQLite database. Home of
+//! The store: last good copies of feeds, what came of each fetch, live entries, and the serial, in one SQLite database. Home of
 //! rusqlite.
 //!
 //! One daemon owns a state directory; `open` sees to that, and to a database that is new, old, too new or broken.
@@ -7,12 +7,14 @@
 
 mod body;
 mod error;
+mod live;
 mod open;
 mod schema;
 #[cfg(test)]
 mod tests;
 
 pub use error::StoreError;
+pub use live::{AUDIT_KEPT, Audit, LiveChange, LiveWriter};
 pub use open::{Claim, Opened, Recovered};
 
 use crate::config::source::Source;

@@ -161,6 +161,13 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
+/// A second connection to a database that is open and in order.
+pub(super) fn connect_again(path: &Path) -> rusqlite::Result<Connection> {
+    let db = connect(path)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    Ok(db)
+}
+
 /// Reads all of the database once, and brings it up to date.
 fn check(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let failed = |error| StoreError::from_sqlite(path, error);

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// One step per schema version, the first from an empty file to version 1. Steps are never changed, only added.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     -- The body comes last: the other columns are read without it.
     CREATE TABLE last_good (
         feed          TEXT PRIMARY KEY,
@@ -26,7 +27,26 @@ const STEPS: [&str; 1] = ["
     ) STRICT;
     CREATE INDEX outcome_by_feed ON outcome (feed, id);
     CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT;
-"];
+",
+    "
+    -- Ids rise, so that of overlapping entries the later one is known after a restart.
+    CREATE TABLE live_entry (
+        id         INTEGER PRIMARY KEY AUTOINCREMENT,
+        network    TEXT NOT NULL UNIQUE,
+        action     TEXT NOT NULL,
+        reason     TEXT NOT NULL,
+        by         INTEGER NOT NULL,
+        added_at   INTEGER NOT NULL,
+        expires_at INTEGER
+    ) STRICT;
+    CREATE TABLE audit (
+        id   INTEGER PRIMARY KEY AUTOINCREMENT,
+        at   INTEGER NOT NULL,
+        by   INTEGER NOT NULL,
+        what TEXT NOT NULL
+    ) STRICT;
+",
+];
 
 /// The schema version this program reads and writes.
 pub(super) const CURRENT: u32 = STEPS.len() as u32;
@@ -55,6 +75,8 @@ pub(super) fn check(db: &Connection) -> rusqlite::Result<()> {
         "SELECT feed, source, sha256, etag, last_modified, fetched_at, counts, size, gzip, body FROM last_good",
         "SELECT id, feed, at, event, detail FROM outcome INDEXED BY outcome_by_feed WHERE feed = ''",
         "SELECT key, value FROM meta",
+        "SELECT id, network, action, reason, by, added_at, expires_at FROM live_entry",
+        "SELECT id, at, by, what FROM audit",
     ] {
         db.prepare(columns)?;
     }

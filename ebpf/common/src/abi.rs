@@ -2,6 +2,8 @@
 
 /// Array of maps with one slot: the table in force. Empty slot: everything passes.
 pub const TABLES: &str = "TABLES";
+/// Array of maps with one slot: the table of live entries, asked before the table in force. Empty slot: there are none.
+pub const OVERLAYS: &str = "OVERLAYS";
 /// One [`Conf`].
 pub const CONF: &str = "CONF";
 /// One [`Count`] per CPU and [`Reason`](crate::verdict::Reason).
@@ -28,6 +30,9 @@ pub const CHUNK_WORDS_LOG2: u32 = 18;
 pub const CHUNK_NODES_LOG2: u32 = 14;
 /// Image words in a chunk.
 pub const CHUNK_WORDS: usize = 1 << CHUNK_WORDS_LOG2;
+
+/// Chunks of the table of live entries. A constant of the object, small enough to be made anew for every change.
+pub const OVERLAY_CHUNKS: u32 = 8;
 
 /// A table map may be written through a mapping (`BPF_F_MMAPABLE`).
 pub const MMAPABLE: u32 = 1 << 10;
@@ -85,7 +90,12 @@ const _: () = {
     assert!(CHUNK_BYTES == CHUNK_WORDS * 4);
     assert!(CHUNK_BYTES == 64 << CHUNK_NODES_LOG2);
     assert!(CHUNKS_PLACEHOLDER < 1 << 30);
-    assert!(TABLES.len() <= MAX_NAME && CONF.len() <= MAX_NAME && COUNT.len() <= MAX_NAME);
+    assert!(
+        TABLES.len() <= MAX_NAME
+            && OVERLAYS.len() <= MAX_NAME
+            && CONF.len() <= MAX_NAME
+            && COUNT.len() <= MAX_NAME
+    );
     assert!(ETHER.len() <= MAX_NAME && ETHER_SINGLE.len() <= MAX_NAME);
     assert!(IP.len() <= MAX_NAME && IP_SINGLE.len() <= MAX_NAME);
 };

@@ -1,6 +1,7 @@
 //! Last step of a packet's way: what was found → what happens, and under which name it is counted.
 //!
-//! The whole fail-open table is here: a packet is dropped for one reason only, that the table in force says so.
+//! The whole fail-open table is here: a packet is dropped for one reason only, that the table in force says so, or the
+//! table of live entries, which is asked first.
 
 use crate::abi::Enforcement;
 use crate::image::{Image, lookup_v4, lookup_v6};
@@ -26,7 +27,7 @@ pub enum Reason {
     NoTable = 5,
     /// Passed: the source is on no list.
     NotListed = 6,
-    /// Passed: listed for DNS only, or protected.
+    /// Passed: listed for DNS only, protected, or allowed by a live entry.
     ListedPass = 7,
     /// Passed: would have been dropped, but the filter only counts.
     WouldDrop = 8,
@@ -79,17 +80,35 @@ impl Reason {
     }
 }
 
-/// The verdict over a packet with this source. `table` is the one in force, if there is one.
+/// The verdict over a packet with this source. `overlay` is the table of live entries, `table` the one in force, if
+/// there are any. What the overlay says of an address is final; where it says nothing, the table is asked.
 #[inline(always)]
-pub fn judge<I: Image>(source: Source, enforcement: Enforcement, table: Option<&I>) -> Reason {
+pub fn judge<O: Image, I: Image>(
+    source: Source,
+    enforcement: Enforcement,
+    overlay: Option<&O>,
+    table: Option<&I>,
+) -> Reason {
     match source {
         Source::Other => Reason::Other,
         Source::Short => Reason::Short,
         Source::BadIp => Reason::BadIp,
         Source::DeepTag => Reason::DeepTag,
-        Source::V4(address) => by_table(enforcement, Reason::Drop4, || Some(lookup_v4(table?, address))),
-        Source::V6 { hi, lo } => by_table(enforcement, Reason::Drop6, || Some(lookup_v6(table?, hi, lo))),
+        Source::V4(address) => {
+            let live = || overlay.map_or(Payload::NONE, |overlay| lookup_v4(overlay, address));
+            by_table(enforcement, Reason::Drop4, || first(live(), || Some(lookup_v4(table?, address))))
+        }
+        Source::V6 { hi, lo } => {
+            let live = || overlay.map_or(Payload::NONE, |overlay| lookup_v6(overlay, hi, lo));
+            by_table(enforcement, Reason::Drop6, || first(live(), || Some(lookup_v6(table?, hi, lo))))
+        }
     }
+}
+
+/// What the overlay says, else what the table says; `None` when neither is there to say anything.
+#[inline(always)]
+fn first(overlay: Payload, table: impl FnOnce() -> Option<Payload>) -> Option<Payload> {
+    if overlay.is_listed() { Some(overlay) } else { table() }
 }
 
 /// The verdict over an IP packet; `lookup` gives `None` when there is no table.
@@ -153,12 +172,31 @@ mod tests {
                 (Source::BadIp, "bad_ip"),
                 (Source::DeepTag, "deep_tag"),
             ] {
-                let reason = judge::<Nothing>(source, enforcement, None);
+                let reason = judge::<Nothing, Nothing>(source, enforcement, None, None);
                 assert_eq!(reason.name(), name);
                 assert!(!reason.drops());
             }
         }
-        assert_eq!(judge::<Nothing>(HOST, Enforcement::Drop, None), Reason::NoTable);
+        assert_eq!(judge::<Nothing, Nothing>(HOST, Enforcement::Drop, None, None), Reason::NoTable);
+    }
+
+    #[test]
+    fn the_overlay_has_the_first_and_last_word() {
+        let (drop, pass) = (Payload::new(Class::Drop, 1).unwrap(), Payload::new(Class::Answer, 2).unwrap());
+        let (listed, none) = (Payload::new(Class::Drop, 7), Payload::NONE);
+        for (overlay, table, reason) in [
+            (drop, None, Reason::Drop4),
+            (drop, Some(none), Reason::Drop4),
+            (pass, listed, Reason::ListedPass),
+            (none, listed, Reason::Drop4),
+            (none, Some(none), Reason::NotListed),
+            (none, None, Reason::NoTable),
+        ] {
+            let lookup = || first(overlay, || table);
+            assert_eq!(by_table(Enforcement::Drop, Reason::Drop4, lookup), reason, "{overlay:?}, {table:?}");
+        }
+        // An image without content says nothing, like none at all.
+        assert_eq!(judge(HOST, Enforcement::Drop, Some(&Nothing), Some(&Nothing)), Reason::NotListed);
     }
 
     #[test]

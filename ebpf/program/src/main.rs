@@ -17,7 +17,7 @@ use aya_ebpf::programs::XdpContext;
 use blackthorn_common::abi::Enforcement;
 use blackthorn_common::packet::{Source, ethernet_source, ip_source};
 use blackthorn_common::verdict::{Reason, judge};
-use maps::{CONF, COUNT, TABLES};
+use maps::{CONF, COUNT, OVERLAYS, TABLES};
 use reader::{Chunks, Packet};
 
 #[xdp(frags)]
@@ -50,8 +50,9 @@ fn buffers_len(ctx: &XdpContext) -> usize {
 /// Judges, counts and says what to do.
 #[inline(always)]
 fn finish(source: Source, len: usize) -> u32 {
+    let overlay = OVERLAYS.get(0).map(Chunks);
     let table = TABLES.get(0).map(Chunks);
-    let reason = judge(source, enforcement(), table.as_ref());
+    let reason = judge(source, enforcement(), overlay.as_ref(), table.as_ref());
     count(reason, len);
     if reason.drops() { XDP_DROP } else { XDP_PASS }
 }

@@ -44,10 +44,10 @@ impl Frame for Packet {
     }
 }
 
-/// The table in force. Taken from the slot once per packet, so that one packet never sees two generations.
-pub(crate) struct Chunks<'a>(pub(crate) &'a Table);
+/// A table in force. Taken from its slot once per packet, so that one packet never sees two generations.
+pub(crate) struct Chunks<'a, const CHUNKS: usize>(pub(crate) &'a Table<CHUNKS>);
 
-impl Image for Chunks<'_> {
+impl<const CHUNKS: usize> Image for Chunks<'_, CHUNKS> {
     #[inline(always)]
     fn word(&self, number: u32) -> Option<&u32> {
         let chunk = self.0.get_ptr(number >> CHUNK_WORDS_LOG2)?;

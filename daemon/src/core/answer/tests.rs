@@ -1,5 +1,8 @@
 use super::*;
-use crate::core::fixture::{SERIAL, generation, zone};
+use crate::core::fixture::{self, SERIAL, zone};
+use crate::core::live_set::{Action, entry};
+use crate::core::live_table::LiveTable;
+use crate::core::protection::Reservations;
 use crate::core::zone::ZoneSpec;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,19 +27,13 @@ struct Seen {
     negative: Option<u32>,
 }
 
-fn ask_with<'g>(
-    g: Option<&'g Generation>,
-    name: &str,
-    qtype: u16,
-    class: u16,
-    transport: Transport,
-) -> Answer<'g> {
+fn ask_with<'g>(g: Option<&'g View>, name: &str, qtype: u16, class: u16, transport: Transport) -> Answer<'g> {
     let wire = wire(name);
     let question = Question { name: QuestionName::read(&wire).unwrap(), qtype, class, transport };
     answer(&question, g)
 }
 
-fn ask(g: &Generation, name: &str, qtype: u16) -> Seen {
+fn ask(g: &View, name: &str, qtype: u16) -> Seen {
     let answer = ask_with(Some(g), name, qtype, CLASS_IN, Transport::Udp);
     let records = match answer.records {
         Records::None => vec![],
@@ -66,7 +63,12 @@ fn refused() -> Seen {
     Seen { rcode: Rcode::Refused, authoritative: false, records: vec![], negative: None }
 }
 
-fn one_zone(entries: &[(u16, &str)]) -> Generation {
+/// A view of these zones and entries, without live entries.
+fn generation(zones: &[ZoneSpec], entries: &[(u16, &str)]) -> View {
+    View::bare(Arc::new(fixture::generation(zones, entries)))
+}
+
+fn one_zone(entries: &[(u16, &str)]) -> View {
     generation(&[zone("bl.example", &[(1, "127.0.0.2", "see $")])], entries)
 }
 
@@ -144,7 +146,7 @@ fn without_data_the_answer_is_servfail_not_an_empty_zone() {
         &[zone("bl.example", &[]), zone("ok.example", &[(1, "127.0.0.2", "")])],
         &[(1, "192.0.2.1")],
     );
-    g.zones[0].loaded = false;
+    Arc::get_mut(&mut g.generation).unwrap().zones[0].loaded = false;
     for name in ["2.0.0.127.bl.example", "bl.example", "127.bl.example", "x.bl.example"] {
         assert_eq!(ask(&g, name, qtype::A).rcode, Rcode::ServFail, "{name}");
     }
@@ -317,6 +319,56 @@ fn specs() -> impl Strategy<Value = Vec<ZoneSpec>> {
     let zone_c = zone("x.deep.bl.example", &[(3, "127.1.0.2", "deep $"), (1, "127.0.0.2", "one")]);
     let zone_d = zone("other.example", &[(1, "127.0.0.2", "one $"), (2, "127.0.0.4", "two $ two")]);
     proptest::sample::subsequence(vec![zone_a, zone_b, zone_c, zone_d], 1..=4).prop_shuffle()
+}
+
+/// A view of one zone with live entries over it.
+fn with_live(entries: &[(u16, &str)], live: &[(Action, &str)]) -> View {
+    let live = live.iter().map(|(action, network)| Arc::new(entry(*action, network, None))).collect();
+    let overlay = LiveTable::compile(live, &Reservations::default(), &Reservations::default()).unwrap();
+    View { overlay: Arc::new(overlay), ..one_zone(entries) }
+}
+
+#[test]
+fn blocked_addresses_exist_at_their_partial_names_and_allowed_ones_are_not_listed() {
+    let live =
+        [(Action::Block, "203.0.113.7"), (Action::Block, "2001:db8:7::/48"), (Action::Allow, "192.0.2.7")];
+    let g = with_live(&[(1, "192.0.2.7")], &live);
+    assert_eq!(ask(&g, "7.113.0.203.bl.example", qtype::A), records(&["127.0.0.2"]));
+    assert_eq!(ask(&g, "7.113.0.203.bl.example", qtype::TXT), records(&["blocked: 203.0.113.7"]));
+    for name in ["113.0.203", "0.203", "203", "7.0.0.0.8.b.d.0.1.0.0.2", "2"] {
+        assert_eq!(ask(&g, &format!("{name}.bl.example"), qtype::A), nodata(), "{name}");
+    }
+    // Existence of an allowed name is a by-product; that it is not listed is not.
+    assert_eq!(ask(&g, "7.2.0.192.bl.example", qtype::A), nxdomain());
+    assert_eq!(ask(&g, "2.0.192.bl.example", qtype::A), nodata());
+    assert_eq!(ask(&g, "8.113.0.203.bl.example", qtype::A), nxdomain());
+    assert_eq!(ask(&g, "112.0.203.bl.example", qtype::A), nxdomain());
+}
+
+#[test]
+fn blocking_answers_as_if_a_feed_listed_it() {
+    // The oracle: a generation in which a feed with the code and text of the block lists the same.
+    let blocked = ["203.0.113.0/29", "192.0.2.7", "2001:db8::/126"];
+    let feeds = [(1, "127.0.0.2", "see $"), (2, "127.0.0.2", "blocked: $")];
+    let listed: Vec<(u16, &str)> =
+        [(1, "192.0.2.0/30"), (1, "192.0.2.7")].into_iter().chain(blocked.map(|net| (2, net))).collect();
+    let oracle = generation(&[zone("bl.example", &feeds)], &listed);
+    let live = with_live(&[(1, "192.0.2.0/30"), (1, "192.0.2.7")], &blocked.map(|net| (Action::Block, net)));
+    let v4 = (0..12).flat_map(|n| [reversed([203, 0, 113, n].into()), reversed([192, 0, 2, n].into())]);
+    let v6 = (0..6u128).map(|n| reversed(Ipv6Addr::from(0x2001_0db8 << 96 | n).into()));
+    for name in v4.chain(v6) {
+        let mut name = &*format!("{name}.bl.example");
+        while name != "bl.example" {
+            for qtype in [qtype::A, qtype::TXT, AAAA] {
+                let sorted = |mut seen: Seen| {
+                    seen.records.sort();
+                    seen
+                };
+                assert_eq!(sorted(ask(&live, name, qtype)), sorted(ask(&oracle, name, qtype)), "{name}");
+            }
+            name = name.split_once('.').unwrap().1;
+        }
+    }
 }
 
 proptest! {

@@ -6,6 +6,7 @@ use crate::core::entry::Entries;
 use crate::core::explain::explain;
 use crate::core::fixture;
 use crate::core::flatten::flatten;
+use crate::core::live_table::LiveTable;
 use proptest::prelude::*;
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -157,7 +158,10 @@ fn a_generation_comes_back_whole() {
     }
     assert!(std::ptr::eq(back.zones[0].presence(), back.zones[2].presence()), "shared as before");
     for address in probes() {
-        let (mut is, mut was) = (explain(&back, address), explain(generation, address));
+        let (mut is, mut was) = (
+            explain(&back, &LiveTable::default(), address),
+            explain(generation, &LiveTable::default(), address),
+        );
         for named in is.feeds.iter_mut().chain(&mut was.feeds) {
             // A file has no more than the image: less than the feed by what is excluded.
             named.network.clear();
@@ -180,7 +184,7 @@ fn a_feed_is_read_back_less_what_is_excluded() {
     assert_eq!(shown, ["192.0.2.128/25 0", "198.51.100.1-198.51.100.2 1", "198.51.100.5-198.51.100.9 1"]);
     assert_eq!(back.feed_v6(FeedIndex(0))[0].span, Span::prefix(0x2001_0db8 << 96, 33));
     assert!(back.feed_v4(FeedIndex(2)).is_empty());
-    let named = &explain(&back, "198.51.100.7".parse().unwrap()).feeds[0];
+    let named = &explain(&back, &LiveTable::default(), "198.51.100.7".parse().unwrap()).feeds[0];
     assert_eq!(
         (named.feed.as_str(), named.network.as_str(), named.value),
         ("two", "198.51.100.5-198.51.100.9", 1)
@@ -279,7 +283,7 @@ fn what_no_writer_writes_is_refused_behind_the_checksums_too() {
 /// Whatever was read: using it must not hurt.
 fn use_up(generation: &Generation) {
     for address in probes() {
-        std::hint::black_box(explain(generation, address));
+        std::hint::black_box(explain(generation, &LiveTable::default(), address));
     }
     for zone in &generation.zones {
         for len in [0, 8, 24, 96] {

@@ -1,5 +1,7 @@
 use super::*;
 use crate::core::fixture::{generation, zone};
+use crate::core::live_set::entry;
+use crate::core::protection::Reservations;
 use crate::core::span::Span;
 
 fn codes(zone: &Zone, table: &Table, address: &str) -> Vec<String> {
@@ -164,4 +166,68 @@ fn zones_inside_zones_never_look_like_addresses() {
     ] {
         assert_eq!(check_nesting(inner, "bl.example").is_ok(), safe, "{inner}");
     }
+}
+
+fn overlay(entries: &[(Action, &str)]) -> LiveTable {
+    let entries = entries.iter().map(|(action, network)| Arc::new(entry(*action, network, None))).collect();
+    LiveTable::compile(entries, &Reservations::default(), &Reservations::default()).unwrap()
+}
+
+#[test]
+fn a_block_adds_to_what_the_feeds_say_and_an_allow_silences_them() {
+    let live = |code: &str, text: &str| Some(ZoneLive { code: code.parse().unwrap(), text: text.to_owned() });
+    let specs = [
+        ZoneSpec {
+            live: live("127.0.0.9", "by hand: $"),
+            ..zone("a.example", &[(1, "127.0.0.4", "feed: $")])
+        },
+        ZoneSpec { live: None, ..zone("b.example", &[(1, "127.0.0.4", "feed: $")]) },
+        ZoneSpec { live: live("127.0.0.2", ""), ..zone("c.example", &[]) },
+    ];
+    let g = generation(&specs, &[(1, "192.0.2.0/24"), (1, "2001:db8::/32")]);
+    let overlay = overlay(&[
+        (Action::Block, "192.0.2.128/25"),
+        (Action::Block, "198.51.100.1"),
+        (Action::Allow, "192.0.2.130"),
+        (Action::Allow, "2001:db8:1::/48"),
+        (Action::Block, "127.0.0.0/8"),
+    ]);
+    let said = |zone: &Zone, address: &str| {
+        let address: IpAddr = address.parse().unwrap();
+        let listed = zone.shown(&g.table, &overlay, address)?;
+        let codes: Vec<String> = listed.codes().iter().map(ToString::to_string).collect();
+        let texts: Vec<String> = listed.texts().iter().map(|text| text.expand(address)).collect();
+        Some(format!("{} {}", codes.join(","), texts.join(",")))
+    };
+    for (address, a, b, c) in [
+        ("192.0.2.1", Some("127.0.0.4 feed: 192.0.2.1"), Some("127.0.0.4 feed: 192.0.2.1"), None),
+        (
+            "192.0.2.129",
+            Some("127.0.0.4,127.0.0.9 by hand: 192.0.2.129,feed: 192.0.2.129"),
+            Some("127.0.0.4 feed: 192.0.2.129"),
+            Some("127.0.0.2 "),
+        ),
+        ("192.0.2.130", None, None, None),
+        ("198.51.100.1", Some("127.0.0.9 by hand: 198.51.100.1"), None, Some("127.0.0.2 ")),
+        ("2001:db8:1::1", None, None, None),
+        ("127.0.0.1", None, None, None),
+        ("127.0.0.9", Some("127.0.0.9 by hand: 127.0.0.9"), None, None),
+    ] {
+        let expected = [a, b, c].map(|text| text.map(str::to_owned));
+        assert_eq!([0, 1, 2].map(|zone| said(&g.zones[zone], address)), expected, "{address}");
+    }
+}
+
+#[test]
+fn the_text_of_a_block_comes_first_when_not_all_fit() {
+    let long = |c: &str| c.repeat(220);
+    let live = Some(ZoneLive { code: Ipv4Addr::new(127, 0, 0, 9), text: long("l") });
+    let spec =
+        ZoneSpec { live, ..zone("a.example", &[(1, "127.0.0.2", &long("a")), (2, "127.0.0.3", "short")]) };
+    let g = generation(&[spec], &[(1, "192.0.2.1"), (2, "192.0.2.1")]);
+    let overlay = overlay(&[(Action::Block, "192.0.2.1")]);
+    let listed = g.zones[0].shown(&g.table, &overlay, "192.0.2.1".parse().unwrap()).unwrap();
+    let texts: Vec<usize> =
+        listed.texts().iter().map(|text| text.expand(IpAddr::from([0; 4])).len()).collect();
+    assert_eq!((listed.codes().len(), texts), (3, vec![220, 5]));
 }
