@@ -9,8 +9,8 @@
 //! - [`collector`]: fetches feeds from files and over HTTP, each on its own schedule.
 //! - [`store`]: last good copies and outcomes on disk.
 //! - [`filter`]: keeps the XDP program loaded, its table current and the interfaces attached.
-//! - [`engine`]: one cycle after another, from delivered feeds to a published generation.
 //! - [`dns`]: the live generation as a DNSBL over UDP and TCP.
+//! - [`engine`]: one cycle after another, from delivered feeds to a published generation.
 //! - [`control`]: the control socket and its client.
 //! - [`commands`]: one file per subcommand; `run` wires everything together.
 //!

@@ -15,6 +15,7 @@ use crate::signals::{Signal, Signals};
 use crate::stats::Stats;
 use crate::store::{Opened, Recovered, Store, StoreError};
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use thiserror::Error;
@@ -81,11 +82,14 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
         let stats = Arc::new(Stats::default());
         let fetcher = Arc::new(Fetcher::new()?);
         let mut engine = Engine::new(Arc::clone(&config), store, fetcher, live.clone())?;
+        let listening = watch::Sender::new(Vec::new());
+        engine.verify_with(listening.subscribe(), Arc::clone(&stats));
         engine.first_cycle().await;
         let status = engine.status();
+        let dns = dns.serve(live.clone(), Arc::clone(&stats))?;
+        listening.send_replace(dns.local_addrs());
         let (commands, inbox) = mpsc::channel(WAITING_COMMANDS);
         let engine_stopped = spawn_engine(engine, inbox).map_err(system("start the engine thread"))?;
-        let dns = dns.serve(live.clone(), Arc::clone(&stats))?;
         let process = watch::Sender::new(Process {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -102,7 +106,7 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
             commands: commands.clone(),
             stats: Arc::clone(&stats),
         })?;
-        let daemon = Daemon { config, commands, dns, control, process, stats, notifier };
+        let daemon = Daemon { config, commands, dns, listening, control, process, stats, notifier };
         daemon.wait(signals, engine_stopped).await
     })
 }
@@ -147,6 +151,8 @@ struct Daemon {
     config: Arc<Config>,
     commands: mpsc::Sender<Command>,
     dns: DnsServer,
+    /// Where it answers, for the verifier.
+    listening: watch::Sender<Vec<SocketAddr>>,
     control: control::Server,
     process: watch::Sender<Process>,
     stats: Arc<Stats>,
@@ -231,6 +237,7 @@ impl Daemon {
         let exclusions = engine::exclusions(&new)?;
         if new.dns != self.config.dns {
             self.dns.set_listen(&new.dns.listen).await?;
+            self.listening.send_replace(self.dns.local_addrs());
         }
         let (done, outcome) = oneshot::channel();
         let reload = Command::Reload { config: Arc::clone(&new), exclusions, done };

@@ -33,4 +33,5 @@ pub mod special;
 pub mod table;
 pub mod text;
 pub mod validators;
+pub mod verify;
 pub mod zone;

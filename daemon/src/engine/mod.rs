@@ -18,6 +18,7 @@ pub mod written;
 mod packet_filter;
 mod publish;
 mod slot;
+mod verifier;
 
 pub use exclude::ExcludeError;
 
@@ -29,16 +30,19 @@ use crate::core::feed::Reject;
 use crate::core::protection::{Reservations, Reserved, built_in_exclusions};
 use crate::core::zone::{Zone, ZoneSpec};
 use crate::live::Live;
+use crate::stats::Stats;
 use crate::store::{LastGood, Store};
 use packet_filter::PacketFilter;
 use publish::Publisher;
 use slot::Slot;
 use status::{EngineStatus, ZoneStatus};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
+use verifier::{Repair, Step, Verifier};
 
 /// How often own addresses and interfaces are looked at again.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
@@ -82,6 +86,7 @@ pub struct Engine {
     exclusions: Reservations,
     filter: PacketFilter,
     publisher: Publisher,
+    verifier: Verifier,
     status: watch::Sender<Arc<EngineStatus>>,
     /// Why something that should be saved is not.
     save_problem: Option<String>,
@@ -127,6 +132,7 @@ impl Engine {
             exclusions,
             filter: PacketFilter::open(&config.filter),
             publisher: Publisher::new(live, &store),
+            verifier: Verifier::new(watch::Sender::new(Vec::new()).subscribe(), Arc::default()),
             status: watch::Sender::new(Arc::default()),
             store,
             fetcher,
@@ -139,6 +145,11 @@ impl Engine {
     /// What the engine says of itself, now and later.
     pub fn status(&self) -> watch::Receiver<Arc<EngineStatus>> {
         self.status.subscribe()
+    }
+
+    /// Lets the verifier ask DNS at these addresses, as they are at the time, and count in `stats`.
+    pub fn verify_with(&mut self, listening: watch::Receiver<Vec<SocketAddr>>, stats: Arc<Stats>) {
+        self.verifier = Verifier::new(listening, stats);
     }
 
     /// Reads the feeds that are files and publishes the first generation. No network is touched.
@@ -190,6 +201,7 @@ impl Engine {
                     }
                     self.report();
                 }
+                step = self.verifier.next() => self.verify(step),
                 () = sleep_until(housekeeping) => {
                     housekeeping = Instant::now() + HOUSEKEEPING;
                     self.housekeeping();
@@ -204,6 +216,24 @@ impl Engine {
         self.filter.refresh(&self.config.filter);
         if self.dirty || self.publisher.host_changed() {
             self.publish();
+        }
+        self.report();
+    }
+
+    /// One step of the verifier, and the repair if something is wrong.
+    fn verify(&mut self, step: Step) {
+        let current = self.publisher.live();
+        let round = match step {
+            Step::Due => return self.verifier.begin(current),
+            Step::Asked(round) => round,
+        };
+        match self.verifier.finish(round, current.as_ref(), &self.filter) {
+            Repair::None => {}
+            Repair::Republish => match self.publisher.republish(&mut self.filter) {
+                Ok(()) => tracing::warn!("published the same generation again to repair it"),
+                Err(error) => tracing::error!("cannot repair: {error}"),
+            },
+            Repair::Rebuild => self.publish(),
         }
         self.report();
     }
@@ -349,6 +379,7 @@ impl Engine {
             Err(error) => Err(error.to_string()),
         };
         self.dirty = published.is_err();
+        self.verifier.published();
         if let Err(error) = published {
             tracing::error!("no new generation: {error}; the previous one stays in force");
         }
@@ -366,6 +397,7 @@ impl Engine {
         let mut warnings: Vec<String> = self.config.warnings.iter().map(ToString::to_string).collect();
         warnings.extend(self.save_problem.iter().map(|problem| format!("state directory: {problem}")));
         warnings.extend(self.publisher.problems());
+        warnings.extend(self.verifier.warnings());
         warnings.extend(parts.iter().flat_map(|generation| &generation.zones).filter_map(texts_left_out));
         let zone = |spec: &ZoneSpec| ZoneStatus {
             name: spec.name.clone(),
@@ -377,6 +409,7 @@ impl Engine {
             feeds: self.slots.iter().map(|slot| slot.status(held_back(&slot.feed.id))).collect(),
             zones: self.config.zones.iter().map(zone).collect(),
             filter: self.filter.status(&self.config.filter),
+            verifier: self.verifier.status(),
             warnings,
         }));
     }

@@ -23,6 +23,8 @@ use std::time::Instant;
 /// Owns the serial and the live generation.
 pub(super) struct Publisher {
     live: Live,
+    /// What should be live.
+    current: Option<Arc<Generation>>,
     /// Last serial given out, before this process too.
     serial: u32,
     /// Digest of what that serial stood for.
@@ -55,7 +57,7 @@ impl Publisher {
                 None
             })
             .unwrap_or_default();
-        Self { live, serial, digest, host: HostAddresses::default(), took_ms: 0 }
+        Self { live, current: None, serial, digest, host: HostAddresses::default(), took_ms: 0 }
     }
 
     /// Builds the next generation. Its serial rises only when an answer or a verdict changes.
@@ -82,12 +84,22 @@ impl Publisher {
         // The kernel first: if it refuses, the readers keep the old generation too.
         filter.publish(generation.table.words())?;
         let serial = generation.serial;
-        self.live.publish(Arc::new(generation));
+        let generation = Arc::new(generation);
+        self.live.publish(Arc::clone(&generation));
+        self.current = Some(generation);
         self.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if serial != self.serial {
             tracing::info!(serial, took_ms = self.took_ms, "generation published");
         }
         (self.serial, self.digest) = (serial, digest);
+        Ok(())
+    }
+
+    /// Puts what should be live into force once more, in the kernel and before the readers.
+    pub(super) fn republish(&mut self, filter: &mut PacketFilter) -> Result<(), FilterError> {
+        let Some(current) = &self.current else { return Ok(()) };
+        filter.publish(current.table.words())?;
+        self.live.publish(Arc::clone(current));
         Ok(())
     }
 
@@ -98,7 +110,7 @@ impl Publisher {
 
     /// The published generation.
     pub(super) fn live(&self) -> Option<Arc<Generation>> {
-        self.live.get()
+        self.current.clone()
     }
 
     /// Holes in the lock-out guard.
@@ -108,7 +120,7 @@ impl Publisher {
 
     /// The published generation in numbers.
     pub(super) fn status(&self) -> GenerationStatus {
-        let Some(generation) = self.live.get() else { return GenerationStatus::default() };
+        let Some(generation) = &self.current else { return GenerationStatus::default() };
         let table = &generation.table;
         let addresses: u128 = table.v4().iter().map(|segment| segment.span.size()).sum();
         GenerationStatus {

@@ -20,11 +20,13 @@ use crate::core::filter_plan::FilterPlan;
 use attach::Attachment;
 use blackthorn_common::abi::Enforcement;
 use blackthorn_common::layout::header;
+use blackthorn_common::payload::Payload;
 use plan::SizeClass;
 use program::Program;
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
@@ -236,6 +238,15 @@ impl Filter {
         self.program.test_run(header, frame)
     }
 
+    /// What the table in force in the kernel holds for `source`, an IPv4 or a real IPv6 address; `None` before the first
+    /// table. Runs the lookup in the kernel, away from any interface and past every counter.
+    ///
+    /// # Errors
+    /// When the kernel does not run it.
+    pub fn probe(&self, source: IpAddr) -> Result<Option<Payload>, FilterError> {
+        self.program.probe(&probe_packet(source))
+    }
+
     /// Instructions the verifier walked for an entry; 0 on kernels that do not say (before 5.16).
     ///
     /// # Errors
@@ -296,6 +307,24 @@ impl Filter {
         let old = std::mem::replace(&mut self.program, program);
         self.earlier = self.earlier.plus(old.counters()?);
         Ok(())
+    }
+}
+
+/// The least of a packet that shows its source: an IP header and nothing behind it.
+fn probe_packet(source: IpAddr) -> Vec<u8> {
+    match source {
+        IpAddr::V4(source) => {
+            let mut packet = vec![0; 20];
+            packet[0] = 0x45;
+            packet[12..16].copy_from_slice(&source.octets());
+            packet
+        }
+        IpAddr::V6(source) => {
+            let mut packet = vec![0; 40];
+            packet[0] = 0x60;
+            packet[8..24].copy_from_slice(&source.octets());
+            packet
+        }
     }
 }
 

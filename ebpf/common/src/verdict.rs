@@ -2,7 +2,7 @@
 //!
 //! The whole fail-open table is here: a packet is dropped for one reason only, that the table in force says so.
 
-use crate::abi::Enforcement;
+use crate::abi::{Enforcement, PROBED};
 use crate::image::{Image, lookup_v4, lookup_v6};
 use crate::packet::Source;
 use crate::payload::Payload;
@@ -92,6 +92,17 @@ pub fn judge<I: Image>(source: Source, enforcement: Enforcement, table: Option<&
     }
 }
 
+/// What a table holds for this source: [`PROBED`] and the bits of the payload, or 0 without a table or an address.
+#[inline(always)]
+pub fn probe<I: Image>(source: Source, table: Option<&I>) -> u32 {
+    let Some(table) = table else { return 0 };
+    match source {
+        Source::V4(address) => PROBED | lookup_v4(table, address).bits(),
+        Source::V6 { hi, lo } => PROBED | lookup_v6(table, hi, lo).bits(),
+        Source::Other | Source::Short | Source::BadIp | Source::DeepTag => 0,
+    }
+}
+
 /// The verdict over an IP packet; `lookup` gives `None` when there is no table.
 #[inline(always)]
 fn by_table(enforcement: Enforcement, drop: Reason, lookup: impl FnOnce() -> Option<Payload>) -> Reason {
@@ -159,6 +170,14 @@ mod tests {
             }
         }
         assert_eq!(judge::<Nothing>(HOST, Enforcement::Drop, None), Reason::NoTable);
+    }
+
+    #[test]
+    fn a_probe_needs_a_table_and_an_address() {
+        assert_eq!(probe(HOST, Some(&Nothing)), PROBED);
+        assert_eq!(probe(Source::V6 { hi: 1, lo: 2 }, Some(&Nothing)), PROBED);
+        assert_eq!(probe::<Nothing>(HOST, None), 0);
+        assert_eq!(probe(Source::Short, Some(&Nothing)), 0);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::segment::Segment;
 use super::span::Bits;
 use arena::Words;
 use blackthorn_common::image::{WordSlice, lookup_v4, lookup_v6};
-use blackthorn_common::layout::{MAX_WORDS, header};
+use blackthorn_common::layout::{MAX_WORDS, checksum, header};
 use blackthorn_common::payload::Payload;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -96,6 +96,14 @@ impl Table {
         self.words.as_slice()
     }
 
+    /// Are the words still those that were compiled, going by the checksum among them? Reads the whole image.
+    pub fn is_intact(&self) -> bool {
+        let (words, at) = (self.words(), header::AT_CHECKSUM as usize);
+        let sum = words.get(header::SUMMED_FROM as usize..).map(checksum);
+        let stored = words.get(at..at + 2).and_then(<[u32]>::first_chunk::<2>);
+        sum == stored.map(|[low, high]| u64::from(*low) | u64::from(*high) << 32)
+    }
+
     /// The IPv4 segments, sorted and disjoint, holes left out.
     pub fn v4(&self) -> &[Segment<u32, Payload>] {
         &self.v4
@@ -104,6 +112,16 @@ impl Table {
     /// The IPv6 segments, sorted and disjoint, holes left out.
     pub fn v6(&self) -> &[Segment<u128, Payload>] {
         &self.v6
+    }
+}
+
+#[cfg(test)]
+impl Table {
+    /// The same table with one bit of its image flipped.
+    pub(crate) fn damaged(mut self) -> Self {
+        let words = self.words.as_mut_slice();
+        words[words.len() / 2] ^= 1;
+        self
     }
 }
 

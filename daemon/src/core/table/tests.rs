@@ -372,3 +372,10 @@ proptest! {
         lookup_v6(&WordSlice(&image), (wide >> 64) as u64, wide as u64);
     }
 }
+
+#[test]
+fn a_flipped_bit_is_noticed() {
+    let table = Table::compile(vec![Segment { span: Span::host(7), label: Payload::from_bits(1) }], vec![]).unwrap();
+    assert!(table.is_intact() && Table::default().is_intact());
+    assert!(!table.damaged().is_intact());
+}
