@@ -83,7 +83,8 @@ fn a_probe_reads_the_table_whatever_the_action_and_counts_nothing() {
     let table = two_hosts();
     filter.publish(table.words()).unwrap();
     let mut listed = 0;
-    for address in [LISTED_V4, CLEAN_V4, LISTED_V6, CLEAN_V6, "203.0.113.9", "2001:db8:2::9", "::", "0.0.0.0"] {
+    for address in [LISTED_V4, CLEAN_V4, LISTED_V6, CLEAN_V6, "203.0.113.9", "2001:db8:2::9", "::", "0.0.0.0"]
+    {
         let (address, expected) = (address.parse().unwrap(), table.lookup(address.parse().unwrap()));
         assert_eq!(filter.probe(address).unwrap(), Some(expected), "{address}");
         listed += u32::from(expected.is_listed());

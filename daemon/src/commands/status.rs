@@ -4,7 +4,9 @@ use super::text::{age, ago, bytes, columns, counted, number, section};
 use super::{Verdict, client, output, wait};
 use crate::cli;
 use crate::control::report::{Process, Reload, Status};
-use crate::engine::status::{FeedState, FeedStatus, FilterStatus, GenerationStatus, VerifierStatus, ZoneStatus};
+use crate::engine::status::{
+    FeedState, FeedStatus, FilterStatus, GenerationStatus, VerifierStatus, ZoneStatus,
+};
 use crate::engine::unix_now;
 use crate::stats::DnsStats;
 use std::error::Error;

@@ -147,7 +147,8 @@ mod tests {
             zone("bl.example", &[(0, "127.0.0.4", ""), (1, "127.0.0.3", "")]),
             zone("new.example", &[(1, "127.0.0.2", "")]),
         ];
-        let mut generation = generation(&zones, &[(0, "192.0.2.0/24"), (1, "192.0.2.7"), (0, "2001:db8::/32")]);
+        let mut generation =
+            generation(&zones, &[(0, "192.0.2.0/24"), (1, "192.0.2.7"), (0, "2001:db8::/32")]);
         generation.zones[1].loaded = false;
         let live = Live::default();
         live.publish(Arc::new(generation));

@@ -173,7 +173,13 @@ impl Verifier {
             tracing::warn!("verification is incomplete: {problem}");
         }
         let serial = round.generation.serial;
-        tracing::debug!(serial, addresses = round.probes.len(), questions = round.questions, mismatches, "verified");
+        tracing::debug!(
+            serial,
+            addresses = round.probes.len(),
+            questions = round.questions,
+            mismatches,
+            "verified"
+        );
         let damaged = (!round.intact).then(|| "the table image in memory is damaged".to_owned());
         self.last = Some(LastRound {
             at: unix_now(),
@@ -192,7 +198,8 @@ impl Verifier {
             return Repair::None;
         }
         let now = Instant::now();
-        if let Some(again) = self.repaired.map(|repaired| repaired + REPAIR_GAP).filter(|again| now < *again) {
+        if let Some(again) = self.repaired.map(|repaired| repaired + REPAIR_GAP).filter(|again| now < *again)
+        {
             // Look again when something may be done about it.
             self.due = self.due.min(again);
             return Repair::None;
@@ -283,12 +290,7 @@ async fn ask_dns(round: &mut Round, listening: &[SocketAddr]) {
     }
 }
 
-async fn ask_zone(
-    round: &mut Round,
-    at: SocketAddr,
-    zone: &Zone,
-    probes: &[Probe],
-) -> std::io::Result<()> {
+async fn ask_zone(round: &mut Round, at: SocketAddr, zone: &Zone, probes: &[Probe]) -> std::io::Result<()> {
     let (client, name) = (Client::connect(at).await?, &zone.spec().name);
     for probe in probes {
         round.questions += 1;

@@ -1,13 +1,14 @@
 //! The packet filter: keeps the kernel program loaded, its table current and the configured interfaces attached.
 //!
 //! In the order of the flow: `plan` sizes the table map (pure), `program` loads the kernel object and publishes tables
-//! into it, `attach` puts it on interfaces, `counters` reads what it did. `bpf` holds the system calls, `privileges`
+//! into it if `memory` finds room, `attach` puts it on interfaces, `counters` reads what it did. `bpf` holds the system calls, `privileges`
 //! explains refusals. Everything lives by file descriptors: when the process ends, however it ends, the kernel detaches
 //! the program and frees its memory.
 
 mod attach;
 mod bpf;
 mod counters;
+mod memory;
 mod plan;
 mod privileges;
 mod program;
@@ -58,6 +59,22 @@ pub enum FilterError {
     Memory {
         /// Size of the map.
         bytes: usize,
+    },
+    /// A table map would not fit beside the one in force.
+    #[error(
+        "a table map of {} MiB does not fit beside the one in force: {} MiB are free, limited by {limit}; \
+         the previous table stays in force, allow {} MiB more or disable a feed",
+        bytes >> 20, free >> 20, missing.div_ceil(1 << 20)
+    )]
+    NoRoom {
+        /// Size of the map.
+        bytes: usize,
+        /// Bytes that may still be taken.
+        free: u64,
+        /// Bytes more that are needed, with some to spare.
+        missing: u64,
+        /// What limits them.
+        limit: String,
     },
     /// The words to publish are not a table image.
     #[error("not a table image of {words} words; the previous table stays in force")]
@@ -201,10 +218,12 @@ impl Filter {
         let start = Instant::now();
         check_image(words)?;
         if self.program.class().fits(words.len()) {
+            memory::check(self.program.class().bytes())?;
             self.program.publish(words)?;
         } else {
             let class =
                 SizeClass::for_words(words.len()).ok_or(FilterError::TooLarge { words: words.len() })?;
+            memory::check(class.bytes())?;
             let mut program = Program::load(class, enforcement(&self.plan))?;
             program.publish(words)?;
             self.exchange(program)?;

@@ -95,11 +95,18 @@ pub fn judge<I: Image>(source: Source, enforcement: Enforcement, table: Option<&
 /// What a table holds for this source: [`PROBED`] and the bits of the payload, or 0 without a table or an address.
 #[inline(always)]
 pub fn probe<I: Image>(source: Source, table: Option<&I>) -> u32 {
-    let Some(table) = table else { return 0 };
     match source {
-        Source::V4(address) => PROBED | lookup_v4(table, address).bits(),
-        Source::V6 { hi, lo } => PROBED | lookup_v6(table, hi, lo).bits(),
+        Source::V4(address) => probed(|| Some(lookup_v4(table?, address))),
+        Source::V6 { hi, lo } => probed(|| Some(lookup_v6(table?, hi, lo))),
         Source::Other | Source::Short | Source::BadIp | Source::DeepTag => 0,
+    }
+}
+
+#[inline(always)]
+fn probed(lookup: impl FnOnce() -> Option<Payload>) -> u32 {
+    match lookup() {
+        None => 0,
+        Some(payload) => PROBED | payload.bits(),
     }
 }
 

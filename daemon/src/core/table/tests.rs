@@ -375,7 +375,8 @@ proptest! {
 
 #[test]
 fn a_flipped_bit_is_noticed() {
-    let table = Table::compile(vec![Segment { span: Span::host(7), label: Payload::from_bits(1) }], vec![]).unwrap();
+    let table =
+        Table::compile(vec![Segment { span: Span::host(7), label: Payload::from_bits(1) }], vec![]).unwrap();
     assert!(table.is_intact() && Table::default().is_intact());
     assert!(!table.damaged().is_intact());
 }

@@ -104,7 +104,10 @@ async fn a_wrong_generation_before_the_readers_is_found_and_replaced() {
     assert_eq!(rig.round().await, Repair::Republish);
     let last = rig.last();
     let example = last.example.unwrap();
-    assert!(example.contains(": zone bl.example at ") && example.ends_with("says not listed, right is 127.0.0.2"), "{example}");
+    assert!(
+        example.contains(": zone bl.example at ") && example.ends_with("says not listed, right is 127.0.0.2"),
+        "{example}"
+    );
     assert!(rig.verifier.warnings().next().unwrap().contains(&example));
 
     rig.publisher.republish(&mut rig.filter).unwrap();
