@@ -66,7 +66,7 @@ pub fn build(plan: &Plan<'_>, serial: u32, built_at: u64) -> Result<Generation, 
     })?;
     // Before the segments go into the table; another part of them in each build.
     let probes = verify::from_segments(&v4, &v6, built_at ^ u64::from(serial) << 32);
-    let table = Table::compile(v4, v6)?;
+    let table = Table::compile(&v4, &v6)?;
     let mismatch = verify::first_mismatch(&probes, "the compiled table", |address| table.lookup(address));
     if let Some(mismatch) = mismatch {
         return Err(BuildError::Wrong(mismatch));

@@ -28,6 +28,7 @@ pub mod presence;
 pub mod protection;
 pub mod schedule;
 pub mod segment;
+pub mod slab;
 pub mod span;
 pub mod special;
 pub mod table;

@@ -122,13 +122,13 @@ impl Publisher {
     pub(super) fn status(&self) -> GenerationStatus {
         let Some(generation) = &self.current else { return GenerationStatus::default() };
         let table = &generation.table;
-        let addresses: u128 = table.v4().iter().map(|segment| segment.span.size()).sum();
+        let addresses: u128 = table.runs_v4().map(|segment| segment.span.size()).sum();
         GenerationStatus {
             serial: generation.serial,
             built_at: generation.built_at,
             took_ms: self.took_ms,
-            segments_v4: table.v4().len() as u64,
-            segments_v6: table.v6().len() as u64,
+            segments_v4: table.runs_v4().count() as u64,
+            segments_v6: table.runs_v6().count() as u64,
             // At most 2^32.
             addresses_v4: u64::try_from(addresses).unwrap_or(u64::MAX),
             listings: generation.listings.len() as u64,

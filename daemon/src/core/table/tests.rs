@@ -15,18 +15,18 @@ fn payload(value: u32) -> Payload {
     Payload::new(class, value).unwrap()
 }
 
-fn segments<A: Bits + Into<u128> + TryFrom<u128>>(oracle: &Oracle<A>) -> Vec<Segment<A, Payload>> {
+pub(super) fn segments<A: Bits + Into<u128> + TryFrom<u128>>(oracle: &Oracle<A>) -> Vec<Segment<A, Payload>> {
     let label =
         |run: Rule<A>| Segment { span: Span { first: run.first, last: run.last }, label: payload(run.value) };
     oracle.flatten().into_iter().map(label).collect()
 }
 
 fn compile_v4(segments: Vec<Segment<u32, Payload>>) -> Table {
-    Table::compile(segments, vec![]).unwrap()
+    Table::compile(&segments, &[]).unwrap()
 }
 
 fn compile_v6(segments: Vec<Segment<u128, Payload>>) -> Table {
-    Table::compile(vec![], segments).unwrap()
+    Table::compile(&[], &segments).unwrap()
 }
 
 /// Without folding, so that the mapped range is compared as well.
@@ -99,7 +99,7 @@ fn every_address_of_a_mixed_16_agrees() {
 fn holds_both_families_and_folds_mapped_addresses() {
     let v4 = vec![Segment { span: Span::prefix(0xc000_0200u32, 24), label: payload(1) }];
     let v6 = vec![Segment { span: Span::prefix(0u128, 0), label: payload(2) }];
-    let table = Table::compile(v4, v6).unwrap();
+    let table = Table::compile(&v4, &v6).unwrap();
     let lookup = |text: &str| table.lookup(text.parse().unwrap()).listing();
     assert_eq!(lookup("192.0.2.9"), 1);
     assert_eq!(lookup("::ffff:192.0.2.9"), 1);
@@ -110,7 +110,7 @@ fn holds_both_families_and_folds_mapped_addresses() {
 #[test]
 fn empty_table_is_a_whole_image() {
     let table = Table::default();
-    assert_eq!(table, Table::compile(vec![], vec![]).unwrap());
+    assert_eq!(table, Table::compile(&[], &[]).unwrap());
     assert_eq!(table.words().len() as u32, FIRST_NODE * NODE_WORDS);
     assert_eq!(table.words()[..4], [header::MAGIC, header::VERSION, header::ENDIAN, FIRST_NODE * NODE_WORDS]);
     assert_eq!(table.lookup([192, 0, 2, 1].into()), Payload::NONE);
@@ -139,9 +139,9 @@ fn refuses_what_the_image_cannot_hold() {
     let hosts: Vec<_> =
         (0..1000u32).map(|i| Segment { span: Span::host(i << 20 | 1), label: payload(1) }).collect();
     let limit = FIRST_NODE * NODE_WORDS + 999 * NODE_WORDS;
-    assert!(matches!(builder::build(&hosts, &[], limit), Err(arena::Full { limit: l }) if l == limit));
+    assert!(matches!(builder::build(&hosts, &[], limit), Err(Full { limit: l }) if l == limit));
     let exact = builder::build(&hosts, &[], limit + NODE_WORDS).map_err(|_| ()).unwrap();
-    assert_eq!(exact.as_slice().len() as u32, limit + NODE_WORDS);
+    assert_eq!(arena::words(&exact).len() as u32, limit + NODE_WORDS);
     let error = TableError::TooLarge { v4: 7, v6: 9, limit_mib: MAX_WORDS >> 18 };
     assert_eq!(
         error.to_string(),
@@ -159,7 +159,7 @@ fn refuses_segments_out_of_order() {
         (vec![segment(5, u32::MAX), segment(0, 1)], 0),
         (vec![segment(6, 5)], 6),
     ] {
-        let error = Table::compile(wrong, vec![]).unwrap_err();
+        let error = Table::compile(&wrong, &[]).unwrap_err();
         assert_eq!(error, TableError::Disordered { at: at.to_ip() });
     }
 }
@@ -262,7 +262,7 @@ fn damaged_images_never_hurt() {
     let v6 = segments(&Oracle::new(prefixes::realistic_v6(3, 400)));
     let probes_v4: Vec<u32> = v4.iter().flat_map(|s| [s.span.first, s.span.last]).collect();
     let probes_v6: Vec<u128> = v6.iter().flat_map(|s| [s.span.first, s.span.last]).collect();
-    let table = Table::compile(v4, v6).unwrap();
+    let table = Table::compile(&v4, &v6).unwrap();
     let lines = (FIRST_NODE * NODE_WORDS) as usize;
     let mut random = Random::new(99);
     for round in 0..200 {
@@ -301,7 +301,7 @@ fn damaged_images_never_hurt() {
     }
 }
 
-fn any_segments<A: Bits>(
+pub(super) fn any_segments<A: Bits>(
     address: impl Strategy<Value = A> + Clone,
 ) -> impl Strategy<Value = Vec<Segment<A, Payload>>> {
     prop::collection::vec((address, 0u32..5), 0..60).prop_map(|mut ends| {
@@ -323,14 +323,14 @@ fn any_segments<A: Bits>(
 }
 
 /// Addresses that fall together often enough to share slots, and into every level.
-fn clustered_v4() -> impl Strategy<Value = u32> + Clone {
+pub(super) fn clustered_v4() -> impl Strategy<Value = u32> + Clone {
     (any::<u32>(), 0u32..33, 0u32..3).prop_map(|(bits, keep, base)| {
         let low = bits.checked_shr(keep).unwrap_or(0);
         (0x0a0b_0c0d * base) ^ low
     })
 }
 
-fn clustered_v6() -> impl Strategy<Value = u128> + Clone {
+pub(super) fn clustered_v6() -> impl Strategy<Value = u128> + Clone {
     (any::<u128>(), 0u32..129, 0u128..3).prop_map(|(bits, keep, base)| {
         let low = bits.checked_shr(keep).unwrap_or(0);
         (0x2001_0db8_0000_0000_0123_4567_89ab_cdef * base) ^ low
@@ -376,7 +376,7 @@ proptest! {
 #[test]
 fn a_flipped_bit_is_noticed() {
     let table =
-        Table::compile(vec![Segment { span: Span::host(7), label: Payload::from_bits(1) }], vec![]).unwrap();
+        Table::compile(&[Segment { span: Span::host(7), label: Payload::from_bits(1) }], &[]).unwrap();
     assert!(table.is_intact() && Table::default().is_intact());
     assert!(!table.damaged().is_intact());
 }
