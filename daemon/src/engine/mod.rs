@@ -11,6 +11,7 @@
 
 pub mod disk;
 pub mod exclude;
+pub mod hold;
 pub mod host;
 pub mod status;
 pub mod written;
@@ -27,6 +28,8 @@ use crate::collector::{FetchLimits, Fetched, Fetcher};
 use crate::config::{Config, Source};
 use crate::core::entry::FeedId;
 use crate::core::feed::Reject;
+use crate::core::generation::Generation;
+use crate::core::listing::FeedIndex;
 use crate::core::protection::{Reservations, Reserved, built_in_exclusions};
 use crate::core::zone::{Zone, ZoneSpec};
 use crate::live::Live;
@@ -34,8 +37,9 @@ use crate::stats::Stats;
 use crate::store::{LastGood, Store};
 use packet_filter::PacketFilter;
 use publish::Publisher;
+use hold::{Held, HoldChange, HoldError};
 use slot::Slot;
-use status::{EngineStatus, ZoneStatus};
+use status::{EngineStatus, HoldStatus, ZoneStatus};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -75,6 +79,13 @@ pub enum Command {
         /// Where to send them.
         answer: oneshot::Sender<Option<Arc<[Reject]>>>,
     },
+    /// Hold the live generation, or end that.
+    Hold {
+        /// Which of both.
+        change: HoldChange,
+        /// Where to say what came of it.
+        answer: oneshot::Sender<Result<Held, HoldError>>,
+    },
 }
 
 /// The engine, before it runs.
@@ -90,6 +101,8 @@ pub struct Engine {
     status: watch::Sender<Arc<EngineStatus>>,
     /// Why something that should be saved is not.
     save_problem: Option<String>,
+    /// Set while nothing new may be published.
+    hold: Option<HoldStatus>,
     /// The data changed since the last publication.
     dirty: bool,
 }
@@ -127,7 +140,7 @@ impl Engine {
                 save_problem = Some(error.to_string());
             }
         }
-        Ok(Self {
+        let mut engine = Self {
             slots,
             exclusions,
             filter: PacketFilter::open(&config.filter),
@@ -138,8 +151,11 @@ impl Engine {
             fetcher,
             config,
             save_problem,
+            hold: None,
             dirty: true,
-        })
+        };
+        engine.recall_hold();
+        Ok(engine)
     }
 
     /// What the engine says of itself, now and later.
@@ -189,6 +205,9 @@ impl Engine {
                         let slot = self.slots.iter().find(|slot| slot.feed.id == feed);
                         let _ = answer.send(slot.map(Slot::rejects));
                     }
+                    Some(Command::Hold { change, answer }) => {
+                        let _ = answer.send(self.change_hold(change));
+                    }
                 },
                 Some(delivery) = deliveries.recv() => {
                     self.take(delivery);
@@ -214,7 +233,7 @@ impl Engine {
     /// Local addresses and interfaces come and go; a refused publication is tried again.
     fn housekeeping(&mut self) {
         self.filter.refresh(&self.config.filter);
-        if self.dirty || self.publisher.host_changed() {
+        if !self.is_held() && (self.dirty || self.publisher.host_changed()) {
             self.publish();
         }
         self.report();
@@ -369,6 +388,11 @@ impl Engine {
     }
 
     fn publish(&mut self) {
+        if self.is_held() {
+            self.dirty = true;
+            tracing::warn!("something new waits: the live generation is held until `blackthorn resume`");
+            return self.report();
+        }
         let published = match self.publisher.build(&self.config, &self.slots, &self.exclusions) {
             Ok(next) => {
                 // Before anybody can see it, so that a crash cannot give its serial to something else.
@@ -380,6 +404,7 @@ impl Engine {
         };
         self.dirty = published.is_err();
         self.verifier.published();
+        self.hold_what_is_live();
         if let Err(error) = published {
             tracing::error!("no new generation: {error}; the previous one stays in force");
         }
@@ -395,24 +420,39 @@ impl Engine {
             part.map(|part| part.held_back).unwrap_or_default()
         };
         let mut warnings: Vec<String> = self.config.warnings.iter().map(ToString::to_string).collect();
+        warnings.extend(self.hold_warnings());
         warnings.extend(self.save_problem.iter().map(|problem| format!("state directory: {problem}")));
         warnings.extend(self.publisher.problems());
         warnings.extend(self.verifier.warnings());
         warnings.extend(parts.iter().flat_map(|generation| &generation.zones).filter_map(texts_left_out));
-        let zone = |spec: &ZoneSpec| ZoneStatus {
-            name: spec.name.clone(),
-            loaded: publish::zone_loaded(spec, &self.slots),
-            feeds: spec.feeds.iter().filter_map(|f| Some(self.config.feed_id(f.feed)?.to_string())).collect(),
-        };
         self.status.send_replace(Arc::new(EngineStatus {
             generation: self.publisher.status(),
+            hold: self.hold_status(),
             feeds: self.slots.iter().map(|slot| slot.status(held_back(&slot.feed.id))).collect(),
-            zones: self.config.zones.iter().map(zone).collect(),
+            zones: self.zones(parts.as_deref()),
             filter: self.filter.status(&self.config.filter),
             verifier: self.verifier.status(),
             warnings,
         }));
     }
+}
+
+impl Engine {
+    /// The zones as configured; while a generation is held, as it has them.
+    fn zones(&self, live: Option<&Generation>) -> Vec<ZoneStatus> {
+        if let Some(live) = live.filter(|_| self.is_held()) {
+            let name = |feed: FeedIndex| Some(live.part(feed)?.id.to_string());
+            return live.zones.iter().map(|zone| zone_status(zone.spec(), zone.loaded, name)).collect();
+        }
+        let name = |feed| Some(self.config.feed_id(feed)?.to_string());
+        let status = |spec| zone_status(spec, publish::zone_loaded(spec, &self.slots), name);
+        self.config.zones.iter().map(status).collect()
+    }
+}
+
+fn zone_status(spec: &ZoneSpec, loaded: bool, name: impl Fn(FeedIndex) -> Option<String>) -> ZoneStatus {
+    let feeds = spec.feeds.iter().filter_map(|feed| name(feed.feed)).collect();
+    ZoneStatus { name: spec.name.clone(), loaded, feeds }
 }
 
 /// What became of a body.

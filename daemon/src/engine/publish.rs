@@ -12,7 +12,9 @@ use crate::config::Config;
 use crate::core::build::{BuildError, Plan, build};
 use crate::core::generation::Generation;
 use crate::core::listing::FeedIndex;
-use crate::core::protection::{Reservations, built_in_protections};
+use crate::core::network::Network;
+use crate::core::protection::{Reservations, Reserved, built_in_protections};
+use crate::core::span::Bits;
 use crate::core::zone::ZoneSpec;
 use crate::filter::FilterError;
 use crate::live::Live;
@@ -106,6 +108,26 @@ impl Publisher {
     /// Have own addresses, gateways or resolvers changed since the last publication?
     pub(super) fn host_changed(&self) -> bool {
         host_addresses().reserved != self.host.reserved
+    }
+
+    /// Own addresses, gateways and resolvers of today that the published generation would have the filter drop. Only a
+    /// generation that is held can be that old.
+    pub(super) fn endangered(&self) -> Vec<String> {
+        let Some(current) = &self.current else { return Vec::new() };
+        let dropped = |reserved: &Reserved| {
+            let first = match reserved.network {
+                Network::V4(span) => span.first.to_ip(),
+                Network::V6(span) => span.first.to_ip(),
+            };
+            current.table.lookup(first).drops().then(|| {
+                format!(
+                    "{} ({}) is not protected in the held generation: the packet filter may drop it; \
+                     `blackthorn resume`",
+                    reserved.network, reserved.reason
+                )
+            })
+        };
+        host_addresses().reserved.iter().filter_map(dropped).collect()
     }
 
     /// The published generation.

@@ -127,6 +127,17 @@ pub struct GenerationStatus {
     pub protections: u64,
 }
 
+/// A hold: the live generation stays until an operator ends it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldStatus {
+    /// The generation that stays.
+    pub serial: u32,
+    /// Since when.
+    pub since: u64,
+    /// Is there something that would be published otherwise?
+    pub waiting: bool,
+}
+
 /// The verifier, which compares what is served with what should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifierStatus {
@@ -166,6 +177,8 @@ pub struct LastRound {
 pub struct EngineStatus {
     /// The live generation.
     pub generation: GenerationStatus,
+    /// Why it stays, if it is held.
+    pub hold: Option<HoldStatus>,
     /// Every configured feed, in configuration order.
     pub feeds: Vec<FeedStatus>,
     /// Zone names, and whether each has data.
