@@ -5,13 +5,15 @@ use super::report::{Failure, Feeds, Lookup, Origin, Rejects, Status};
 use crate::core::entry::FeedId;
 use crate::core::explain::{Explanation, explain};
 use crate::engine::Command;
+use crate::engine::hold::{Held, HoldChange};
+use crate::engine::preview::{Preview, PreviewError};
 use crate::engine::status::EngineStatus;
 use crate::engine::written::fill_lines;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ use tokio::time::timeout;
 pub(super) const MAX_ADDRESSES: usize = 100;
 /// Longest wait for the engine, which may be compiling a generation.
 const ENGINE_TIME: Duration = Duration::from_secs(10);
+/// Longest wait for something that may end in a whole generation.
+const LONG_TIME: Duration = Duration::from_secs(55);
 /// Longest wait for a fresh status; the last one is at hand.
 const REPORT_TIME: Duration = Duration::from_millis(500);
 /// Longest wait for the entries as written; the rest of a lookup is there at once.
@@ -66,18 +70,25 @@ pub(super) fn router(control: Control) -> Router {
         .route("/v1/feeds", get(feeds))
         .route("/v1/feeds/{id}/rejects", get(rejects))
         .route("/v1/lookup", get(lookup))
+        .route("/v1/preview", get(preview))
+        .route("/v1/pin", post(pin))
+        .route("/v1/resume", post(resume))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Api { control, reading: Arc::new(Semaphore::new(1)) })
 }
 
 async fn unknown(uri: Uri) -> ApiError {
-    let known = "/v1/status, /v1/feeds, /v1/feeds/ID/rejects, /v1/lookup?address=ADDRESS";
+    let known = "/v1/status, /v1/feeds, /v1/feeds/ID/rejects, /v1/lookup?address=ADDRESS, /v1/preview, and to change \
+                 something POST /v1/pin, /v1/resume";
     ApiError(StatusCode::NOT_FOUND, format!("nothing at {}; there are {known}", uri.path()))
 }
 
 async fn wrong_method(method: Method) -> ApiError {
-    ApiError(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not supported here; use GET"))
+    ApiError(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{method} is not supported here; use GET to ask, POST to change"),
+    )
 }
 
 /// What the engine says of itself now; what it said last while it is busy.
@@ -114,20 +125,53 @@ async fn rejects(
     let Path(id) = id?;
     let unknown = || ApiError(StatusCode::NOT_FOUND, format!("no feed {id:?} is configured"));
     let feed = FeedId::new(&id).map_err(|_| unknown())?;
-    let (answer, rejects) = oneshot::channel();
+    let rejects = command(&control, ENGINE_TIME, |answer| Command::Rejects { feed, answer }).await?;
+    let rejects = rejects.ok_or_else(unknown)?.to_vec();
+    Ok(Json(Rejects { origin: Origin::Daemon, feed: id, rejects }))
+}
+
+/// Sends the engine a command and waits for its answer.
+async fn command<T>(
+    control: &Control,
+    limit: Duration,
+    command: impl FnOnce(oneshot::Sender<T>) -> Command,
+) -> Result<T, ApiError> {
+    let (answer, answered) = oneshot::channel();
     let ask = async {
-        control.commands.send(Command::Rejects { feed, answer }).await.ok()?;
-        rejects.await.ok()
+        control.commands.send(command(answer)).await.ok()?;
+        answered.await.ok()
     };
     let busy = |what: &str| ApiError(StatusCode::SERVICE_UNAVAILABLE, what.to_owned());
-    match timeout(ENGINE_TIME, ask).await {
-        Ok(Some(Some(rejects))) => {
-            Ok(Json(Rejects { origin: Origin::Daemon, feed: id, rejects: rejects.to_vec() }))
-        }
-        Ok(Some(None)) => Err(unknown()),
+    match timeout(limit, ask).await {
+        Ok(Some(answer)) => Ok(answer),
         Ok(None) => Err(busy("the daemon is stopping")),
         Err(_) => Err(busy("the engine is busy with a generation; try again in a moment")),
     }
+}
+
+async fn preview(State(Api { control, .. }): State<Api>) -> Result<Json<Preview>, ApiError> {
+    let preview = command(&control, LONG_TIME, |answer| Command::Preview { answer }).await?;
+    preview.map(Json).map_err(|error| {
+        let status = match error {
+            PreviewError::Build(_) => StatusCode::CONFLICT,
+            PreviewError::Busy | PreviewError::NothingLive => StatusCode::SERVICE_UNAVAILABLE,
+            PreviewError::Lost(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        ApiError(status, error.to_string())
+    })
+}
+
+async fn pin(State(Api { control, .. }): State<Api>) -> Result<Json<Held>, ApiError> {
+    hold(&control, HoldChange::Pin).await
+}
+
+async fn resume(State(Api { control, .. }): State<Api>) -> Result<Json<Held>, ApiError> {
+    hold(&control, HoldChange::Resume).await
+}
+
+async fn hold(control: &Control, change: HoldChange) -> Result<Json<Held>, ApiError> {
+    let held = command(control, LONG_TIME, |answer| Command::Hold { change, answer }).await?;
+    held.map(Json).map_err(|error| ApiError(StatusCode::CONFLICT, error.to_string()))
 }
 
 async fn lookup(

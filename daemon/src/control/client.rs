@@ -2,7 +2,9 @@
 
 use super::api::MAX_ADDRESSES;
 use super::report::{Failure, Feeds, Lookup, Rejects, Status};
-use axum::http::{Request, StatusCode, header};
+use crate::engine::hold::Held;
+use crate::engine::preview::Preview;
+use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -114,8 +116,40 @@ impl Client {
         Ok(report)
     }
 
+    /// What the next cycle would change.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] when there is nothing to compare.
+    pub async fn preview(&self) -> Result<Preview, ClientError> {
+        self.get("/v1/preview").await
+    }
+
+    /// Holds the live generation.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] when there is none.
+    pub async fn pin(&self) -> Result<Held, ClientError> {
+        self.post("/v1/pin").await
+    }
+
+    /// Ends a hold.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn resume(&self) -> Result<Held, ClientError> {
+        self.post("/v1/resume").await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let limited = timeout(self.timeout, self.ask(path)).await;
+        self.request(Method::GET, path).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.request(Method::POST, path).await
+    }
+
+    async fn request<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, ClientError> {
+        let limited = timeout(self.timeout, self.ask(method, path)).await;
         let (status, body) = limited
             .map_err(|_| ClientError::Timeout { socket: self.socket.clone(), limit: self.timeout })??;
         if status.is_success() {
@@ -126,11 +160,12 @@ impl Client {
         Err(ClientError::Refused { status, error: failure.error })
     }
 
-    async fn ask(&self, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
+    async fn ask(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.not_connected(error))?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| self.protocol(&error))?;
-        let request = Request::get(path).header(header::HOST, "blackthorn").body(Empty::<Bytes>::new());
+        let request = Request::builder().method(method).uri(path).header(header::HOST, "blackthorn");
+        let request = request.body(Empty::<Bytes>::new());
         let request = request.map_err(|error| self.protocol(&error))?;
         let answer = async move {
             let response = sender.send_request(request).await.map_err(|error| self.protocol(&error))?;

@@ -7,6 +7,8 @@ use crate::config::Config;
 use crate::core::feed::{Reject, RejectReason};
 use crate::engine::Command;
 use crate::engine::disk::Disk;
+use crate::engine::hold::{Held, HoldChange, HoldError};
+use crate::engine::preview::PreviewError;
 use crate::engine::status::EngineStatus;
 use crate::live::Live;
 use crate::stats::Stats;
@@ -114,6 +116,13 @@ async fn stand_in(
             Command::Rejects { feed, answer } => {
                 answer.send((feed.as_str() == "mine").then(|| [reject()].into())).unwrap();
             }
+            Command::Hold { change: HoldChange::Pin, answer } => {
+                answer.send(Err(HoldError::Nothing)).unwrap();
+            }
+            Command::Hold { change: HoldChange::Resume, answer } => {
+                answer.send(Ok(Held { serial: 7, hold: None, changed: true, not_saved: None })).unwrap();
+            }
+            Command::Preview { answer } => answer.send(Err(PreviewError::Busy)).unwrap(),
             Command::Reload { .. } => panic!("nobody asks for that here"),
         }
     }
@@ -210,6 +219,16 @@ async fn rejects_come_from_the_engine() {
 }
 
 #[tokio::test]
+async fn commands_are_posted_and_refusals_come_back() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    assert!(client.resume().await.unwrap().changed);
+    let error = client.pin().await.unwrap_err();
+    assert_eq!(error.to_string(), HoldError::Nothing.to_string());
+    assert_eq!(client.preview().await.unwrap_err().to_string(), "another preview is under way; wait for it");
+}
+
+#[tokio::test]
 async fn hostile_requests_get_an_error() {
     let daemon = Daemon::start();
     for (request, status, said) in [
@@ -223,6 +242,10 @@ async fn hostile_requests_get_an_error() {
         ("GET /v1/feeds/%2e%2e%2f/rejects HTTP/1.1", 404, "no feed"),
         ("POST /v1/status HTTP/1.1", 405, "POST is not supported here; use GET"),
         ("DELETE /v1/feeds/mine/rejects HTTP/1.1", 405, "use GET"),
+        ("GET /v1/pin HTTP/1.1", 405, "POST to change"),
+        ("POST /v1/pin HTTP/1.1", 409, "no generation is published yet"),
+        ("GET /v1/preview HTTP/1.1", 503, "another preview is under way"),
+        ("POST /v1/preview HTTP/1.1", 405, "use GET"),
     ] {
         let answer = daemon.raw(format!("{request}\r\nHost: x\r\n\r\n").as_bytes()).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");

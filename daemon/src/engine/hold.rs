@@ -51,7 +51,10 @@ impl Engine {
             Err(error) => tracing::error!("whether a generation is held is unknown: {error}; none is"),
         }
         if let Some(hold) = &self.hold {
-            tracing::warn!(serial = hold.serial, "generations are held: nothing new is published until `blackthorn resume`");
+            tracing::warn!(
+                serial = hold.serial,
+                "generations are held: nothing new is published until `blackthorn resume`"
+            );
         }
     }
 
@@ -120,10 +123,8 @@ impl Engine {
     /// What needs attention because of the hold.
     pub(super) fn hold_warnings(&self) -> Vec<String> {
         let Some(hold) = &self.hold else { return Vec::new() };
-        let held = format!(
-            "generation {} is held: nothing new is published until `blackthorn resume`",
-            hold.serial
-        );
+        let held =
+            format!("generation {} is held: nothing new is published until `blackthorn resume`", hold.serial);
         [held].into_iter().chain(self.publisher.endangered()).collect()
     }
 }

@@ -13,6 +13,7 @@ pub mod disk;
 pub mod exclude;
 pub mod hold;
 pub mod host;
+pub mod preview;
 pub mod status;
 pub mod written;
 
@@ -35,16 +36,17 @@ use crate::core::zone::{Zone, ZoneSpec};
 use crate::live::Live;
 use crate::stats::Stats;
 use crate::store::{LastGood, Store};
-use packet_filter::PacketFilter;
-use publish::Publisher;
 use hold::{Held, HoldChange, HoldError};
+use packet_filter::PacketFilter;
+use preview::{Known, Preview, PreviewError};
+use publish::Publisher;
 use slot::Slot;
 use status::{EngineStatus, HoldStatus, ZoneStatus};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use verifier::{Repair, Step, Verifier};
 
@@ -86,6 +88,11 @@ pub enum Command {
         /// Where to say what came of it.
         answer: oneshot::Sender<Result<Held, HoldError>>,
     },
+    /// Find out what the next cycle would change. Made beside the engine; given up when nobody waits any more.
+    Preview {
+        /// Where to send it.
+        answer: oneshot::Sender<Result<Preview, PreviewError>>,
+    },
 }
 
 /// The engine, before it runs.
@@ -103,6 +110,8 @@ pub struct Engine {
     save_problem: Option<String>,
     /// Set while nothing new may be published.
     hold: Option<HoldStatus>,
+    /// Keeps previews apart.
+    one_preview: Arc<Semaphore>,
     /// The data changed since the last publication.
     dirty: bool,
 }
@@ -152,6 +161,7 @@ impl Engine {
             config,
             save_problem,
             hold: None,
+            one_preview: Arc::new(Semaphore::new(1)),
             dirty: true,
         };
         engine.recall_hold();
@@ -205,6 +215,7 @@ impl Engine {
                         let slot = self.slots.iter().find(|slot| slot.feed.id == feed);
                         let _ = answer.send(slot.map(Slot::rejects));
                     }
+                    Some(Command::Preview { answer }) => self.begin_preview(answer),
                     Some(Command::Hold { change, answer }) => {
                         let _ = answer.send(self.change_hold(change));
                     }
@@ -237,6 +248,32 @@ impl Engine {
             self.publish();
         }
         self.report();
+    }
+
+    /// Makes a preview on copies, in a task of its own.
+    fn begin_preview(&self, mut answer: oneshot::Sender<Result<Preview, PreviewError>>) {
+        let validators = |slot: &Slot| match slot.feed.source {
+            // As in every cycle, files are read whole.
+            Source::Path(_) => None,
+            Source::Url(_) => self.store.validators(&slot.feed.id, &slot.feed.source).unwrap_or_default(),
+        };
+        let known = Known {
+            config: Arc::clone(&self.config),
+            validators: self.slots.iter().map(validators).collect(),
+            slots: self.slots.clone(),
+            exclusions: self.exclusions.clone(),
+            live: self.publisher.live(),
+            fetcher: Arc::clone(&self.fetcher),
+            one_at_a_time: Arc::clone(&self.one_preview),
+        };
+        tokio::spawn(async move {
+            tokio::select! {
+                preview = preview::preview(known) => {
+                    let _ = answer.send(preview);
+                }
+                () = answer.closed() => {}
+            }
+        });
     }
 
     /// One step of the verifier, and the repair if something is wrong.
