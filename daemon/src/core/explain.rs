@@ -2,6 +2,7 @@
 //!
 //! It reads the same table and the same zones as the DNS server and the packet filter, so what it says is what they do.
 
+use super::delta::TEST_FEED;
 use super::feed::SourceLine;
 use super::generation::Generation;
 use super::listing::ListingId;
@@ -131,7 +132,7 @@ fn named_by(generation: &Generation, address: IpAddr, listing: ListingId) -> Vec
     // Members that are no configured feed: the built-in test entries.
     if generation.listings.members(listing).iter().any(|member| generation.part(member.feed).is_none()) {
         named.push(NamedBy {
-            feed: "test entry (RFC 5782)".to_owned(),
+            feed: TEST_FEED.to_owned(),
             value: 0,
             network: address.to_string(),
             filtered: false,

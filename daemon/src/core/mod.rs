@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod build;
 pub mod coverage;
+pub mod delta;
 pub mod entry;
 pub mod explain;
 pub mod feed;
