@@ -5,7 +5,7 @@ use super::{Verdict, client, output, wait};
 use crate::cli;
 use crate::control::report::{Process, Reload, Status};
 use crate::engine::status::{
-    FeedState, FeedStatus, FilterStatus, GenerationStatus, VerifierStatus, ZoneStatus,
+    FeedState, FeedStatus, FilterStatus, GenerationStatus, HoldStatus, VerifierStatus, ZoneStatus,
 };
 use crate::engine::unix_now;
 use crate::stats::DnsStats;
@@ -31,7 +31,7 @@ fn text(status: &Status, now: u64) -> String {
         + &section("config", &config(process, now))
         + &section("dns", &process.listen.iter().map(ToString::to_string).collect::<Vec<_>>())
         + &section("queries", &queries(dns))
-        + &section("generation", &generation(&engine.generation, now))
+        + &section("generation", &generation(&engine.generation, engine.hold.as_ref(), now))
         + &section("feeds", &feeds(&engine.feeds))
         + &section("zones", &columns(&engine.zones.iter().map(zone).collect::<Vec<_>>(), &[]))
         + &section("filter", &filter(&engine.filter))
@@ -78,11 +78,11 @@ fn queries(dns: &DnsStats) -> Vec<String> {
     lines
 }
 
-fn generation(generation: &GenerationStatus, now: u64) -> Vec<String> {
+fn generation(generation: &GenerationStatus, hold: Option<&HoldStatus>, now: u64) -> Vec<String> {
     if generation.serial == 0 {
         return vec!["none yet".to_owned()];
     }
-    vec![
+    let mut lines = vec![
         format!(
             "{}, built {} in {} ms",
             generation.serial,
@@ -105,7 +105,12 @@ fn generation(generation: &GenerationStatus, now: u64) -> Vec<String> {
             counted(generation.exclusions, "exclusion", "exclusions"),
             counted(generation.protections, "protection", "protections")
         ),
-    ]
+    ];
+    lines.extend(hold.map(|hold| {
+        let waiting = if hold.waiting { ", something new waits" } else { "" };
+        format!("HELD since {}{waiting}; end it with `blackthorn resume`", ago(now, hold.since))
+    }));
+    lines
 }
 
 /// How many feeds are in which state; those that need somebody's attention by name.
@@ -267,6 +272,7 @@ mod tests {
                     ],
                     counters: vec![counter("drop-listed", 12_345, 2_048), counter("pass-clean", 1, 60)],
                 },
+                hold: Some(HoldStatus { serial: 1_794_999_999, since: NOW - 120, waiting: true }),
                 verifier: VerifierStatus {
                     last: Some(LastRound {
                         at: NOW - 60,
@@ -302,6 +308,7 @@ blackthorn 1.2.3, pid 4711, up 2h
               120,430 IPv4 addresses in 1,000 segments, 1 IPv6 segment
               12 listings, table 518.5 KiB
               9 exclusions, 20 protections
+              HELD since 2m ago, something new waits; end it with `blackthorn resume`
   feeds       2 ok
               1 waiting: e
               2 FAILING: b, d

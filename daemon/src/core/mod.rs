@@ -26,7 +26,6 @@ pub mod merge;
 pub mod name;
 pub mod network;
 pub mod presence;
-pub mod preview;
 pub mod protection;
 pub mod schedule;
 pub mod segment;

@@ -12,10 +12,14 @@ use super::slot::{Loaded, Refused, Slot, judge};
 use super::{limits, publish, unix_now};
 use crate::collector::{Fetched, Fetcher};
 use crate::config::{Config, Source};
+use crate::core::delta::{Change, Counts, Example, FamilyCounts, Side, delta};
+use crate::core::entry::FeedId;
 use crate::core::generation::Generation;
-use crate::core::preview::{Difference, FeedDifference, compare};
 use crate::core::protection::Reservations;
+use crate::core::segment::Segment;
+use crate::core::span::Bits;
 use crate::core::validators::Validators;
+use blackthorn_common::payload::Payload;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +34,11 @@ const HOSTS_AT_ONCE: usize = 4;
 /// Longest wait for all feeds together. For one that has not come by then, its last good copy stands in.
 const FETCH_TIME: Duration = Duration::from_secs(40);
 
+/// Most prefixes shown of each kind and family.
+pub const WIDEST: usize = 20;
+/// The widest changes of any kind, per family, among which those prefixes are looked for.
+const EXAMPLES: usize = 1000;
+
 /// What would change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preview {
@@ -39,8 +48,49 @@ pub struct Preview {
     pub changed: bool,
     /// Every feed, in configuration order.
     pub feeds: Vec<FeedPreview>,
-    /// Addresses, as listed now and then.
-    pub difference: Difference,
+    /// Addresses listed now.
+    pub before: Addresses,
+    /// Addresses that would be listed.
+    pub after: Addresses,
+    /// Those that only the next generation lists.
+    pub added: Addresses,
+    /// Those that only the live generation lists.
+    pub removed: Addresses,
+    /// Those that both list, for other reasons or with another verdict of the filter.
+    pub altered: Addresses,
+    /// The widest prefixes that would be listed: at most [`WIDEST`] of each family, IPv4 first.
+    pub widest_added: Vec<Prefix>,
+    /// The widest prefixes that would not be listed any more: as many.
+    pub widest_removed: Vec<Prefix>,
+}
+
+/// Numbers of addresses. IPv6 is a float because it outgrows every integer JSON can carry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Addresses {
+    /// IPv4.
+    pub v4: u64,
+    /// IPv6.
+    pub v6: f64,
+}
+
+impl Addresses {
+    fn new(v4: u128, v6: u128) -> Self {
+        // At most 2^32.
+        Self { v4: u64::try_from(v4).unwrap_or(u64::MAX), v6: v6 as f64 }
+    }
+
+    fn of(counts: &FamilyCounts, which: fn(&Counts) -> u128) -> Self {
+        Self::new(which(&counts.v4), which(&counts.v6))
+    }
+}
+
+/// A prefix that would change, and who lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prefix {
+    /// The prefix.
+    pub network: String,
+    /// Feeds that would list it, or list it now if it is removed.
+    pub feeds: Vec<String>,
 }
 
 /// What would become of one feed.
@@ -56,8 +106,10 @@ pub struct FeedPreview {
     pub entries_before: u64,
     /// Entries that would be in use.
     pub entries_after: u64,
-    /// Addresses that would be listed or no longer be listed because of it.
-    pub difference: FeedDifference,
+    /// Addresses that it would list, and does not now; those held back by exclusions do not count.
+    pub added: Addresses,
+    /// Addresses that it lists now, and would not.
+    pub removed: Addresses,
     /// Addresses of it that exclusions hold back now.
     pub excluded_before: f64,
     /// Addresses of it that exclusions would hold back.
@@ -205,7 +257,8 @@ fn merge_and_compare(
             problem,
             entries_before,
             entries_after: entries(slot),
-            difference: FeedDifference::default(),
+            added: Addresses::default(),
+            removed: Addresses::default(),
             excluded_before: 0.0,
             excluded_after: 0.0,
             protected_before: 0.0,
@@ -215,7 +268,15 @@ fn merge_and_compare(
     let stamp = (live.serial, unix_now());
     let new = publish::generation(&known.config, &next, &known.exclusions, &host_addresses(), stamp)
         .map_err(|error| PreviewError::Build(error.to_string()))?;
-    let difference = compare(live, &new);
+    let ids = |generation: &Generation| -> Vec<FeedId> {
+        generation.parts.iter().map(|part| part.id.clone()).collect()
+    };
+    let (old_ids, new_ids) = (ids(live), ids(&new));
+    let delta = delta(
+        Side { table: &live.table, listings: &live.listings, feeds: &old_ids },
+        Side { table: &new.table, listings: &new.listings, feeds: &new_ids },
+        EXAMPLES,
+    );
     for feed in &mut feeds {
         let held_back = |generation: &Generation| {
             let part = generation.parts.iter().find(|part| part.id.as_str() == feed.id);
@@ -224,7 +285,36 @@ fn merge_and_compare(
         let (before, after) = (held_back(live), held_back(&new));
         (feed.excluded_before, feed.excluded_after) = (before.excluded as f64, after.excluded as f64);
         (feed.protected_before, feed.protected_after) = (before.protected as f64, after.protected as f64);
-        feed.difference = difference.feeds.get(&feed.id).copied().unwrap_or_default();
+        if let Some(counts) = delta.feeds.get(&feed.id) {
+            feed.added = Addresses::of(counts, |counts| counts.added);
+            feed.removed = Addresses::of(counts, |counts| counts.removed);
+        }
     }
-    Ok(Preview { serial: live.serial, changed: new.digest() != live.digest(), feeds, difference })
+    let widest = |change: Change| {
+        let of_family = |examples: &[Example]| -> Vec<Prefix> {
+            let examples = examples.iter().filter(|example| example.change == change).take(WIDEST);
+            examples.map(|e| Prefix { network: e.network.clone(), feeds: e.feeds.clone() }).collect()
+        };
+        [of_family(&delta.widest_v4), of_family(&delta.widest_v6)].concat()
+    };
+    Ok(Preview {
+        serial: live.serial,
+        changed: new.digest() != live.digest(),
+        feeds,
+        before: covered(live),
+        after: covered(&new),
+        added: Addresses::of(&delta.addresses, |counts| counts.added),
+        removed: Addresses::of(&delta.addresses, |counts| counts.removed),
+        altered: Addresses::of(&delta.addresses, |counts| counts.changed),
+        widest_added: widest(Change::Added),
+        widest_removed: widest(Change::Removed),
+    })
+}
+
+/// Addresses that a generation lists.
+fn covered(generation: &Generation) -> Addresses {
+    fn total<A: Bits>(runs: impl Iterator<Item = Segment<A, Payload>>) -> u128 {
+        runs.fold(0, |sum, run| sum.saturating_add(run.span.size()))
+    }
+    Addresses::new(total(generation.table.runs_v4()), total(generation.table.runs_v6()))
 }
