@@ -12,7 +12,7 @@ pub const DEFAULT_CONFIG: &str = "/etc/blackthorn/blackthorn.toml";
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for lookup: listed; for check: valid
-  1  a negative answer: lookup: not listed; check: invalid
+  1  a negative answer: lookup: not listed; check: invalid; preview: nothing would change
   2  it could not be done; standard error says why";
 
 const RUN_HELP: &str = "\
@@ -67,6 +67,40 @@ The name goes into the configuration:
   source = \"lists/mine.txt\"
   format = \"plain\"";
 
+const PREVIEW_HELP: &str = "\
+Asks every feed anew, judges and merges what comes, compares it with what is in force, and forgets it again. Nothing is
+stored or published. Shown:
+  addresses  listed now and then, added and removed
+  feeds      what would become of each; one that fails or is quarantined keeps its last good copy
+  added      the widest prefixes that would be listed, with their feeds
+  held back  what exclusions and protections overrule, now and then
+
+Example, before a reload:
+  blackthorn preview && systemctl reload blackthorn
+The configuration is that of the running daemon; see `blackthorn check` for a new one.
+
+Exit codes: 0 something would change, 1 nothing would, 2 it could not be found out.";
+
+const PIN_HELP: &str = "\
+Until `blackthorn resume` the live generation stays in force, also over restarts and reloads. Meanwhile
+  goes on  feeds are fetched, checked and stored; a reload takes feeds, schedules, listening addresses, and the
+           interfaces, mode and action of the filter into force
+  waits    everything that is part of the generation: entries, zones with codes and texts, exclusions, and which
+           feeds the filter acts on
+`blackthorn status` and the log say that it is held, and whether something new waits.
+
+Example, while a publisher sends rubbish:
+  blackthorn pin
+
+Exit codes: 0 it is held, also if it was before, 2 it could not be done.";
+
+const RESUME_HELP: &str = "\
+Publishes what has come since, and goes on publishing as data comes. See what that will change first:
+  blackthorn preview
+  blackthorn resume
+
+Exit codes: 0 nothing is held, also if nothing was before, 2 it could not be done.";
+
 /// blackthorn collects blocklists, merges them into one numbered generation, and serves it as a DNSBL, as a packet
 /// filter in the kernel and as data.
 #[derive(Debug, Parser)]
@@ -104,6 +138,15 @@ pub enum Command {
     /// Describe the feed formats.
     #[command(after_help = FORMATS_HELP)]
     Formats(JsonArg),
+    /// Show what the next cycle would change, without changing anything.
+    #[command(after_help = PREVIEW_HELP)]
+    Preview(Preview),
+    /// Hold the live generation: feeds go on being collected, nothing is published.
+    #[command(after_help = PIN_HELP)]
+    Pin(Hold),
+    /// End a hold and publish what has come since.
+    #[command(after_help = RESUME_HELP)]
+    Resume(Hold),
 }
 
 /// Which configuration.
@@ -181,6 +224,28 @@ pub struct Feeds {
     /// List the refused lines of the feed's last body, with line number and reason.
     #[arg(long, requires = "feed")]
     pub rejects: bool,
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: DaemonArg,
+    /// Output form.
+    #[command(flatten)]
+    pub form: JsonArg,
+}
+
+/// `blackthorn preview`.
+#[derive(Debug, Args)]
+pub struct Preview {
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: DaemonArg,
+    /// Output form.
+    #[command(flatten)]
+    pub form: JsonArg,
+}
+
+/// `blackthorn pin` and `blackthorn resume`.
+#[derive(Debug, Args)]
+pub struct Hold {
     /// Which daemon.
     #[command(flatten)]
     pub daemon: DaemonArg,

@@ -6,8 +6,10 @@
 mod check;
 mod feeds;
 mod formats;
+mod hold;
 mod lookup;
 mod output;
+mod preview;
 mod run;
 mod status;
 mod text;
@@ -42,6 +44,9 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Lookup(args) => lookup::run(&args)?,
         Command::Feeds(args) => feeds::run(&args)?,
         Command::Formats(args) => formats::run(&args)?,
+        Command::Preview(args) => preview::run(&args)?,
+        Command::Pin(args) => hold::pin(&args)?,
+        Command::Resume(args) => hold::resume(&args)?,
     };
     Ok(ExitCode::from(match verdict {
         Verdict::Yes => 0,

@@ -79,6 +79,11 @@ impl Addresses {
         Self { v4: u64::try_from(v4).unwrap_or(u64::MAX), v6: v6 as f64 }
     }
 
+    /// None of either family?
+    pub fn is_zero(&self) -> bool {
+        self.v4 == 0 && self.v6 == 0.0
+    }
+
     fn of(counts: &FamilyCounts, which: fn(&Counts) -> u128) -> Self {
         Self::new(which(&counts.v4), which(&counts.v6))
     }
