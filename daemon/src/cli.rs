@@ -75,9 +75,10 @@ stored or published. Shown:
   added      the widest prefixes that would be listed, with their feeds
   held back  what exclusions and protections overrule, now and then
 
-Example, before a reload:
-  blackthorn preview && systemctl reload blackthorn
 The configuration is that of the running daemon; see `blackthorn check` for a new one.
+
+Example, before a hold ends:
+  blackthorn preview && blackthorn resume
 
 Exit codes: 0 something would change, 1 nothing would, 2 it could not be found out.";
 
