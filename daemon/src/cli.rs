@@ -95,6 +95,17 @@ Example, while a publisher sends rubbish:
 
 Exit codes: 0 it is held, also if it was before, 2 it could not be done.";
 
+const ROLLBACK_HELP: &str = "\
+Publishes an earlier generation again, under a new serial because serials only rise, and holds it: entries, zones and
+exclusions are those of then. As after `blackthorn pin`, feeds go on being collected, and nothing is published until
+`blackthorn resume`. One that would drop an address of this host is refused.
+
+Example:
+  blackthorn generations
+  blackthorn rollback 1795000000
+
+Exit codes: 0 it is in force, 2 it could not be done and nothing has changed.";
+
 const RESUME_HELP: &str = "\
 Publishes what has come since, and goes on publishing as data comes. See what that will change first:
   blackthorn preview
@@ -145,6 +156,9 @@ pub enum Command {
     /// Hold the live generation: feeds go on being collected, nothing is published.
     #[command(after_help = PIN_HELP)]
     Pin(Hold),
+    /// Publish an earlier generation again and hold it.
+    #[command(after_help = ROLLBACK_HELP)]
+    Rollback(Rollback),
     /// End a hold and publish what has come since.
     #[command(after_help = RESUME_HELP)]
     Resume(Hold),
@@ -247,6 +261,19 @@ pub struct Preview {
 /// `blackthorn pin` and `blackthorn resume`.
 #[derive(Debug, Args)]
 pub struct Hold {
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: DaemonArg,
+    /// Output form.
+    #[command(flatten)]
+    pub form: JsonArg,
+}
+
+/// `blackthorn rollback`.
+#[derive(Debug, Args)]
+pub struct Rollback {
+    /// Which generation.
+    pub serial: u32,
     /// Which daemon.
     #[command(flatten)]
     pub daemon: DaemonArg,

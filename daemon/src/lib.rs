@@ -8,6 +8,7 @@
 //! - [`stats`]: counters; [`live`]: the published generation.
 //! - [`collector`]: fetches feeds from files and over HTTP, each on its own schedule.
 //! - [`store`]: last good copies and outcomes on disk.
+//! - [`generations`]: whole generations on disk, mapped and served at the next start.
 //! - [`filter`]: keeps the XDP program loaded, its table current and the interfaces attached.
 //! - [`dns`]: the live generation as a DNSBL over UDP and TCP.
 //! - [`engine`]: one cycle after another, from delivered feeds to a published generation.
@@ -26,6 +27,7 @@ pub mod core;
 pub mod dns;
 pub mod engine;
 pub mod filter;
+pub mod generations;
 pub mod live;
 pub mod logging;
 pub mod notify;

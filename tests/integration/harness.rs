@@ -102,6 +102,15 @@ impl Site {
         (output.status.code().unwrap(), value)
     }
 
+    /// Runs another command that cannot be done, and returns what it says.
+    pub(crate) fn refused(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_blackthorn"));
+        command.args(arguments).arg("--config").arg(self.path("blackthorn.toml"));
+        let output = command.env_clear().stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// Asks for the status until it is as wanted.
     pub(crate) fn wait_status(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;

@@ -87,3 +87,55 @@ fn a_hold_outlives_restart_and_kill() {
     assert!(daemon.log.all("held").is_empty());
     assert_eq!(about(&daemon, "192.0.2.8"), "127.0.0.2");
 }
+
+#[test]
+fn a_rollback_brings_an_earlier_generation_back_under_a_higher_serial() {
+    let site = Site::new(&config(""));
+    site.write("mine.txt", "192.0.2.7\n");
+    let daemon = site.start();
+    let first = daemon.dns().serial("bl.example");
+    site.write("mine.txt", "192.0.2.8\n");
+    daemon.reload();
+    let second = daemon.dns().serial("bl.example");
+
+    let (code, held) = site.json(&["rollback", &first.to_string()]);
+    assert_eq!((code, &held["hold"]["rolled_back_to"]), (0, &first.into()), "{held}");
+    assert_eq!([about(&daemon, "192.0.2.7"), about(&daemon, "192.0.2.8")], ["127.0.0.2", "NXDOMAIN"]);
+    let third = daemon.dns().serial("bl.example");
+    assert!(third > second, "serials only rise");
+    assert_eq!(held["serial"], third);
+    let status = site.wait_status("the hold", |status| status["engine"]["hold"]["waiting"] == true);
+    assert_eq!(status["engine"]["generation"]["serial"], third);
+
+    daemon.stop();
+
+    // Twice: after a change of zones the newest file alone would not do.
+    for config in [config(""), config("[[zone]]\nname = \"new.example\"\nfeeds = [\"mine\"]\n")] {
+        site.configure(&config);
+        let daemon = site.start();
+        assert_eq!(daemon.dns().serial("bl.example"), third);
+        assert_eq!([about(&daemon, "192.0.2.7"), about(&daemon, "192.0.2.8")], ["127.0.0.2", "NXDOMAIN"]);
+        assert_eq!(daemon.dns().about("192.0.2.7", "new.example"), "REFUSED");
+        daemon.stop();
+    }
+    let daemon = site.start();
+    site.json(&["resume"]);
+    assert_eq!([about(&daemon, "192.0.2.7"), about(&daemon, "192.0.2.8")], ["NXDOMAIN", "127.0.0.2"]);
+    assert!(daemon.dns().serial("bl.example") > third);
+}
+
+#[test]
+fn a_rollback_to_what_is_not_there_changes_nothing() {
+    let site = Site::new(&config(""));
+    site.write("mine.txt", "192.0.2.7\n");
+    let daemon = site.start();
+    let serial = daemon.dns().serial("bl.example");
+    let refused = site.refused(&["rollback", "7"]);
+    assert!(refused.contains("no rollback: "), "{refused}");
+    assert_eq!(site.json(&["status"]).1["engine"]["hold"], serde_json::Value::Null);
+    // To what is live already: no new serial, but held.
+    let (_, held) = site.json(&["rollback", &serial.to_string()]);
+    assert_eq!((&held["serial"], &held["hold"]["serial"]), (&serial.into(), &serial.into()));
+    assert_eq!(held["hold"]["waiting"], false);
+    assert_eq!(daemon.dns().serial("bl.example"), serial);
+}

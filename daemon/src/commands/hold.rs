@@ -1,9 +1,10 @@
-//! `blackthorn pin` and `blackthorn resume`: hold the live generation, and end that.
+//! `blackthorn pin`, `rollback` and `resume`: hold the live generation or an earlier one, and end that.
 
 use super::text::ago;
 use super::{Verdict, client, output, wait};
 use crate::cli;
 use crate::engine::hold::Held;
+use crate::engine::status::HoldStatus;
 use crate::engine::unix_now;
 use std::error::Error;
 
@@ -11,6 +12,14 @@ use std::error::Error;
 pub(super) fn pin(args: &cli::Hold) -> Result<Verdict, Box<dyn Error>> {
     let client = client(&args.daemon)?;
     let held = wait(client.pin())??;
+    output::show(args.form.json, &held, |held| text(held, unix_now()))?;
+    Ok(Verdict::Yes)
+}
+
+/// Brings an earlier generation back, and says what is held.
+pub(super) fn rollback(args: &cli::Rollback) -> Result<Verdict, Box<dyn Error>> {
+    let client = client(&args.daemon)?;
+    let held = wait(client.rollback(args.serial))??;
     output::show(args.form.json, &held, |held| text(held, unix_now()))?;
     Ok(Verdict::Yes)
 }
@@ -26,6 +35,10 @@ pub(super) fn resume(args: &cli::Hold) -> Result<Verdict, Box<dyn Error>> {
 fn text(held: &Held, now: u64) -> String {
     let serial = held.serial;
     let mut text = match (&held.hold, held.changed) {
+        (Some(HoldStatus { rolled_back_to: Some(earlier), .. }), true) => format!(
+            "rolled back to {earlier}: its data is HELD as generation {serial}, nothing new is published until \
+             `blackthorn resume`\n"
+        ),
         (Some(_), true) => {
             format!("generation {serial} is HELD: nothing new is published until `blackthorn resume`\n")
         }
@@ -44,11 +57,10 @@ fn text(held: &Held, now: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::status::HoldStatus;
 
     #[test]
     fn every_outcome_is_told() {
-        let hold = Some(HoldStatus { serial: 7, since: 940, waiting: false });
+        let hold = Some(HoldStatus { serial: 7, since: 940, rolled_back_to: None, waiting: false });
         let held = |hold: &Option<HoldStatus>, changed| {
             text(&Held { serial: 7, hold: hold.clone(), changed, not_saved: None }, 1_000)
         };
@@ -59,6 +71,8 @@ mod tests {
         assert_eq!(held(&hold, false), "generation 7 is held already, since 1m ago\n");
         assert_eq!(held(&None, true), "resumed; generation 7 is in force\n");
         assert_eq!(held(&None, false), "nothing was held; generation 7 is in force\n");
+        let rolled_back = hold.map(|hold| HoldStatus { rolled_back_to: Some(5), ..hold });
+        assert!(held(&rolled_back, true).starts_with("rolled back to 5: its data is HELD as generation 7, "));
         let unsaved = Held { serial: 7, hold: None, changed: true, not_saved: Some("disk full".to_owned()) };
         assert!(
             text(&unsaved, 0).ends_with("a restart forgets this, because it could not be saved: disk full\n")

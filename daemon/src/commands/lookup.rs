@@ -8,6 +8,7 @@ use crate::control::report::{Lookup, Origin};
 use crate::core::explain::{Explanation, NamedBy, Reservation, ZoneVerdict, explain};
 use crate::engine::disk::{Disk, DiskError};
 use crate::engine::written::fill_lines;
+use crate::generations::fill_since;
 use std::error::Error;
 use std::net::IpAddr;
 
@@ -31,6 +32,7 @@ fn on_disk(config: &Config, addresses: &[IpAddr]) -> Result<Lookup, DiskError> {
     let generation = disk.generation()?;
     let mut addresses: Vec<Explanation> = addresses.iter().map(|&a| explain(&generation, a)).collect();
     let notes = [disk.notes(), &fill_lines(config, &mut addresses)].concat();
+    fill_since(&config.state_dir, &mut addresses);
     Ok(Lookup { origin: Origin::Disk, notes, filter: action(&config.filter).to_owned(), addresses })
 }
 
@@ -133,6 +135,7 @@ mod tests {
             filtered: feed == "mine",
             lines: lines.iter().map(line).collect(),
             more_lines: 0,
+            since: None,
         }
     }
 

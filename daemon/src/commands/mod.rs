@@ -46,6 +46,7 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Formats(args) => formats::run(&args)?,
         Command::Preview(args) => preview::run(&args)?,
         Command::Pin(args) => hold::pin(&args)?,
+        Command::Rollback(args) => hold::rollback(&args)?,
         Command::Resume(args) => hold::resume(&args)?,
     };
     Ok(ExitCode::from(match verdict {

@@ -1,19 +1,20 @@
 //! `blackthorn run`: wires everything together, then waits for signals.
 //!
-//! Order of start: configuration, sockets, store, engine with its first generation from disk and local files, answers,
-//! readiness; only then the network is asked for feeds.
+//! Order of start: configuration, sockets, the newest generation from its file into DNS and kernel, store, engine with its
+//! first generation from disk and local files, answers if there were none so far, readiness; only then the network is
+//! asked for feeds.
 
 use crate::collector::{FetchError, Fetcher};
 use crate::config::{Config, ConfigErrors};
 use crate::control::report::{Process, Reload};
 use crate::control::{self, Control, ControlError};
-use crate::dns::{BindError, DnsServer};
-use crate::engine::{self, Command, Engine, ExcludeError, unix_now};
+use crate::dns::{BindError, Bound, DnsServer};
+use crate::engine::{self, Command, Engine, ExcludeError, Resumed, unix_now};
 use crate::live::Live;
 use crate::notify::{Notifier, NotifyError};
 use crate::signals::{Signal, Signals};
 use crate::stats::Stats;
-use crate::store::{Opened, Recovered, Store, StoreError};
+use crate::store::{Claim, Opened, Recovered, Store, StoreError};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -73,20 +74,32 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
     let signals = Signals::install().map_err(system("install signal handlers"))?;
     let dns = DnsServer::bind(&config.dns.listen)?;
     let control = control::bind(&config.control.socket)?;
-    let store = open_store(&config.state_dir)?;
+    let claim = Store::claim(&config.state_dir);
+    // Whatever else is wrong with the directory does not keep its generations from being served.
+    let claim = match claim {
+        Err(error @ StoreError::InUse { .. }) => return Err(error.into()),
+        other => other,
+    };
     let runtime = Builder::new_multi_thread().enable_all().thread_name("blackthorn").build();
     let runtime = runtime.map_err(system("start the runtime"))?;
 
     runtime.block_on(async {
         let live = Live::default();
         let stats = Arc::new(Stats::default());
+        let mut resumed = Resumed::serve_newest(&config, &live)?;
+        let mut dns = Door::Shut(dns);
+        if resumed.serves() {
+            dns = Door::Open(dns.open(&live, &stats)?);
+        }
+        resumed.start_filter(&config);
+        let store = open_store(&config.state_dir, claim)?;
         let fetcher = Arc::new(Fetcher::new()?);
-        let mut engine = Engine::new(Arc::clone(&config), store, fetcher, live.clone())?;
+        let mut engine = Engine::new(Arc::clone(&config), store, fetcher, live.clone(), resumed);
         let listening = watch::Sender::new(Vec::new());
         engine.verify_with(listening.subscribe(), Arc::clone(&stats));
         engine.first_cycle().await;
         let status = engine.status();
-        let dns = dns.serve(live.clone(), Arc::clone(&stats))?;
+        let dns = dns.open(&live, &stats)?;
         listening.send_replace(dns.local_addrs());
         let (commands, inbox) = mpsc::channel(WAITING_COMMANDS);
         let engine_stopped = spawn_engine(engine, inbox).map_err(system("start the engine thread"))?;
@@ -111,10 +124,25 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
     })
 }
 
+/// DNS sockets: bound first, served as soon as there is something to say.
+enum Door {
+    Shut(Bound),
+    Open(DnsServer),
+}
+
+impl Door {
+    fn open(self, live: &Live, stats: &Arc<Stats>) -> Result<DnsServer, BindError> {
+        match self {
+            Self::Shut(bound) => bound.serve(live.clone(), Arc::clone(stats)),
+            Self::Open(server) => Ok(server),
+        }
+    }
+}
+
 /// Opens the store, or what is readable of it: a full or read-only disk must not stop a daemon that can still serve its
 /// last good copies.
-fn open_store(dir: &Path) -> Result<Store, StoreError> {
-    match Store::open(dir) {
+fn open_store(dir: &Path, claim: Result<Claim, StoreError>) -> Result<Store, StoreError> {
+    match claim.and_then(Claim::open) {
         Ok(Opened { store, recovered }) => {
             if let Some(Recovered { moved_to, reason }) = recovered {
                 let moved_to = moved_to.display();

@@ -108,7 +108,8 @@ fn generation(generation: &GenerationStatus, hold: Option<&HoldStatus>, now: u64
     ];
     lines.extend(hold.map(|hold| {
         let waiting = if hold.waiting { ", something new waits" } else { "" };
-        format!("HELD since {}{waiting}; end it with `blackthorn resume`", ago(now, hold.since))
+        let rollback = hold.rolled_back_to.map(|to| format!(" by a rollback to {to}")).unwrap_or_default();
+        format!("HELD since {}{rollback}{waiting}; end it with `blackthorn resume`", ago(now, hold.since))
     }));
     lines
 }
@@ -272,7 +273,12 @@ mod tests {
                     ],
                     counters: vec![counter("drop-listed", 12_345, 2_048), counter("pass-clean", 1, 60)],
                 },
-                hold: Some(HoldStatus { serial: 1_794_999_999, since: NOW - 120, waiting: true }),
+                hold: Some(HoldStatus {
+                    serial: 1_794_999_999,
+                    since: NOW - 120,
+                    rolled_back_to: Some(1_794_999_000),
+                    waiting: true,
+                }),
                 verifier: VerifierStatus {
                     last: Some(LastRound {
                         at: NOW - 60,
@@ -308,7 +314,7 @@ blackthorn 1.2.3, pid 4711, up 2h
               120,430 IPv4 addresses in 1,000 segments, 1 IPv6 segment
               12 listings, table 518.5 KiB
               9 exclusions, 20 protections
-              HELD since 2m ago, something new waits; end it with `blackthorn resume`
+              HELD since 2m ago by a rollback to 1794999000, something new waits; end it with `blackthorn resume`
   feeds       2 ok
               1 waiting: e
               2 FAILING: b, d

@@ -9,6 +9,7 @@ use crate::engine::hold::{Held, HoldChange};
 use crate::engine::preview::{Preview, PreviewError};
 use crate::engine::status::EngineStatus;
 use crate::engine::written::fill_lines;
+use crate::generations::fill_since;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode, Uri};
@@ -73,6 +74,7 @@ pub(super) fn router(control: Control) -> Router {
         .route("/v1/preview", get(preview))
         .route("/v1/pin", post(pin))
         .route("/v1/resume", post(resume))
+        .route("/v1/rollback/{serial}", post(rollback))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Api { control, reading: Arc::new(Semaphore::new(1)) })
@@ -80,7 +82,7 @@ pub(super) fn router(control: Control) -> Router {
 
 async fn unknown(uri: Uri) -> ApiError {
     let known = "/v1/status, /v1/feeds, /v1/feeds/ID/rejects, /v1/lookup?address=ADDRESS, /v1/preview, and to change \
-                 something POST /v1/pin, /v1/resume";
+                 something POST /v1/pin, /v1/resume, /v1/rollback/SERIAL";
     ApiError(StatusCode::NOT_FOUND, format!("nothing at {}; there are {known}", uri.path()))
 }
 
@@ -169,6 +171,14 @@ async fn resume(State(Api { control, .. }): State<Api>) -> Result<Json<Held>, Ap
     hold(&control, HoldChange::Resume).await
 }
 
+async fn rollback(
+    State(Api { control, .. }): State<Api>,
+    serial: Result<Path<u32>, PathRejection>,
+) -> Result<Json<Held>, ApiError> {
+    let Path(serial) = serial?;
+    hold(&control, HoldChange::RollBack(serial)).await
+}
+
 async fn hold(control: &Control, change: HoldChange) -> Result<Json<Held>, ApiError> {
     let held = command(control, LONG_TIME, |answer| Command::Hold { change, answer }).await?;
     held.map(Json).map_err(|error| ApiError(StatusCode::CONFLICT, error.to_string()))
@@ -198,6 +208,7 @@ async fn with_lines(api: &Api, explanations: Vec<Explanation>) -> (Vec<Explanati
         let permit = Arc::clone(&api.reading).acquire_owned().await.ok()?;
         let reading = spawn_blocking(move || {
             let notes = fill_lines(&config, &mut filled);
+            fill_since(&config.state_dir, &mut filled);
             // The thread cannot be stopped: even if nobody waits any more, the next one does not start before its end.
             drop(permit);
             (filled, notes)

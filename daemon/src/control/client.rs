@@ -132,6 +132,14 @@ impl Client {
         self.post("/v1/pin").await
     }
 
+    /// Publishes an earlier generation again and holds it.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] when it cannot be had or must not be served.
+    pub async fn rollback(&self, serial: u32) -> Result<Held, ClientError> {
+        self.post(&format!("/v1/rollback/{serial}")).await
+    }
+
     /// Ends a hold.
     ///
     /// # Errors

@@ -116,7 +116,7 @@ async fn stand_in(
             Command::Rejects { feed, answer } => {
                 answer.send((feed.as_str() == "mine").then(|| [reject()].into())).unwrap();
             }
-            Command::Hold { change: HoldChange::Pin, answer } => {
+            Command::Hold { change: HoldChange::Pin | HoldChange::RollBack(_), answer } => {
                 answer.send(Err(HoldError::Nothing)).unwrap();
             }
             Command::Hold { change: HoldChange::Resume, answer } => {
@@ -244,6 +244,8 @@ async fn hostile_requests_get_an_error() {
         ("DELETE /v1/feeds/mine/rejects HTTP/1.1", 405, "use GET"),
         ("GET /v1/pin HTTP/1.1", 405, "POST to change"),
         ("POST /v1/pin HTTP/1.1", 409, "no generation is published yet"),
+        ("POST /v1/rollback/-1 HTTP/1.1", 400, "error"),
+        ("POST /v1/rollback/4294967296 HTTP/1.1", 400, "error"),
         ("GET /v1/preview HTTP/1.1", 503, "another preview is under way"),
         ("POST /v1/preview HTTP/1.1", 405, "use GET"),
     ] {

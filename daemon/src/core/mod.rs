@@ -21,6 +21,7 @@ pub(crate) mod fixture;
 pub mod flatten;
 pub mod gate;
 pub mod generation;
+pub mod generation_file;
 pub mod listing;
 pub mod merge;
 pub mod name;

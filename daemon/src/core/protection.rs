@@ -39,6 +39,11 @@ impl Reservations {
         self.list.iter().filter(move |reserved| reserved.network.contains(address))
     }
 
+    /// Every reservation, in the order given.
+    pub fn iter(&self) -> impl Iterator<Item = &Reserved> {
+        self.list.iter()
+    }
+
     /// How many networks were given.
     pub fn len(&self) -> usize {
         self.list.len()

@@ -3,10 +3,12 @@
 //! While it lasts, feeds go on being fetched, judged and stored, and a reload takes its configuration into force: feeds
 //! and schedules, listening addresses, interfaces, mode and action of the packet filter. What is part of the generation
 //! waits: entries, zones with their codes and texts, exclusions, and which feeds the filter acts on. The hold is noted in
-//! the store, so that a restart does not end it.
+//! the store, so that a restart does not end it. A rollback is an earlier generation under a new serial, and a hold.
 
 use super::status::HoldStatus;
 use super::{Engine, Kept, unix_now};
+use crate::filter::FilterError;
+use crate::generations::OpenError;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -15,6 +17,8 @@ use thiserror::Error;
 pub enum HoldChange {
     /// Hold what is live.
     Pin,
+    /// Publish an earlier generation again and hold it.
+    RollBack(u32),
     /// Publish again as data comes.
     Resume,
 }
@@ -33,11 +37,27 @@ pub struct Held {
 }
 
 /// Why it was not done.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Debug, Error)]
 pub enum HoldError {
     /// There is nothing to hold.
     #[error("no generation is published yet, so there is nothing to hold; see `blackthorn status`")]
     Nothing,
+    /// An earlier generation cannot be had.
+    #[error("no rollback: {0}; see `blackthorn generations`")]
+    NotAtHand(#[from] OpenError),
+    /// An earlier generation would lock us out.
+    #[error("no rollback: generation {serial} would have the packet filter drop {address} ({reason})")]
+    LocksOut {
+        /// The generation.
+        serial: u32,
+        /// An address of this host, a gateway or a resolver.
+        address: String,
+        /// Which of them.
+        reason: String,
+    },
+    /// The kernel refused.
+    #[error("no rollback, nothing has changed: {0}")]
+    Filter(#[from] FilterError),
 }
 
 impl Engine {
@@ -47,7 +67,7 @@ impl Engine {
             noted.map(|text| serde_json::from_str::<HoldStatus>(&text).map_err(|e| e.to_string())).transpose()
         });
         match noted {
-            Ok(hold) => self.hold = hold,
+            Ok(hold) => self.hold = hold.map(|hold| HoldStatus { waiting: false, ..hold }),
             Err(error) => tracing::error!("whether a generation is held is unknown: {error}; none is"),
         }
         if let Some(hold) = &self.hold {
@@ -63,32 +83,76 @@ impl Engine {
         self.hold.is_some() && self.publisher.live().is_some()
     }
 
+    /// Puts the held generation into force at a start that served nothing from a file, as after a change of settings.
+    pub(super) fn restore_held(&mut self) {
+        let Some(hold) = self.hold.as_ref().filter(|_| self.publisher.live().is_none()) else { return };
+        if let Err(error) = self.publisher.restore(hold.serial, &mut self.filter) {
+            tracing::error!(serial = hold.serial, "the held generation cannot be served: {error}");
+        }
+    }
+
     /// Does what an operator asks for.
     pub(super) fn change_hold(&mut self, change: HoldChange) -> Result<Held, HoldError> {
-        let live = self.publisher.live().map_or(0, |generation| generation.serial);
-        let (hold, changed) = match (change, self.hold.take()) {
-            (HoldChange::Pin, Some(hold)) => (Some(hold), false),
-            (HoldChange::Pin, None) if live == 0 => return Err(HoldError::Nothing),
-            (HoldChange::Pin, None) => {
-                (Some(HoldStatus { serial: live, since: unix_now(), waiting: false }), true)
-            }
-            (HoldChange::Resume, hold) => (None, hold.is_some()),
+        let changed = match change {
+            HoldChange::Pin => self.hold.is_none() && self.hold_live(None)?,
+            HoldChange::RollBack(serial) => self.roll_back(serial)?,
+            HoldChange::Resume => self.hold.take().is_some(),
         };
-        self.hold = hold;
         let not_saved = if changed { self.note_hold() } else { None };
-        match (change, changed) {
-            (_, false) => {}
-            (HoldChange::Pin, true) => {
-                tracing::warn!(serial = live, "pinned: nothing new is published until `blackthorn resume`");
-            }
-            (HoldChange::Resume, true) => {
-                tracing::warn!("resumed: what the feeds brought meanwhile is published");
-                self.publish();
-            }
+        if changed && change == HoldChange::Resume {
+            tracing::warn!("resumed: what the feeds brought meanwhile is published");
+            self.publish();
         }
         self.report();
-        let serial = self.publisher.live().map_or(0, |generation| generation.serial);
-        Ok(Held { serial, hold: self.hold_status(), changed, not_saved })
+        Ok(Held { serial: self.live_serial(), hold: self.hold.clone(), changed, not_saved })
+    }
+
+    fn live_serial(&self) -> u32 {
+        self.publisher.live().map_or(0, |generation| generation.serial)
+    }
+
+    /// Holds what is live from now on.
+    fn hold_live(&mut self, rolled_back_to: Option<u32>) -> Result<bool, HoldError> {
+        let serial = self.live_serial();
+        if serial == 0 {
+            return Err(HoldError::Nothing);
+        }
+        tracing::warn!(serial, rolled_back_to, "held: nothing new is published until `blackthorn resume`");
+        self.hold = Some(HoldStatus { serial, since: unix_now(), rolled_back_to, waiting: false });
+        Ok(true)
+    }
+
+    /// Publishes an earlier generation under a new serial, unless what is live says the same, and holds it.
+    fn roll_back(&mut self, serial: u32) -> Result<bool, HoldError> {
+        if let Some(next) = self.publisher.recall(serial)? {
+            let (new, digest) = next.mark();
+            self.save(|store| store.record_published(new, digest));
+            self.publisher.publish(next, &mut self.filter)?;
+            self.verifier.published();
+        }
+        self.hold_live(Some(serial))?;
+        self.publish();
+        Ok(true)
+    }
+
+    /// Stands in for a publication while a generation is held: finds out whether there would be another one.
+    pub(super) fn look_what_waits(&mut self) {
+        let next = self.publisher.build(&self.config, &self.slots, &self.exclusions);
+        let waiting = match &next {
+            Ok(next) => !self.publisher.says_the_same(next),
+            Err(error) => {
+                tracing::error!("there would be no new generation: {error}");
+                false
+            }
+        };
+        self.dirty = false;
+        if let Some(hold) = &mut self.hold {
+            if waiting && !hold.waiting {
+                tracing::warn!("something new waits: the live generation is held until `blackthorn resume`");
+            }
+            hold.waiting = waiting;
+        }
+        self.report();
     }
 
     /// Notes the hold in the store; says why not if it cannot be. It is in force either way.
@@ -113,11 +177,6 @@ impl Engine {
             hold.serial = live;
             self.note_hold();
         }
-    }
-
-    /// The hold as the status shows it.
-    pub(super) fn hold_status(&self) -> Option<HoldStatus> {
-        self.hold.clone().map(|hold| HoldStatus { waiting: self.dirty, ..hold })
     }
 
     /// What needs attention because of the hold.

@@ -2,9 +2,9 @@
 //!
 //! It owns what only one may own: the feeds' loaded data, the store, the packet filter and the next serial. Deliveries
 //! and commands reach it one at a time; everybody else reads what it publishes. In flow order: `slot` parses and judges
-//! one feed, [`exclude`] and [`host`] say what must not be listed or dropped, `publish` builds and publishes, [`status`]
-//! is what the engine says of itself. [`disk`] and [`written`] read the same things beside the engine, for commands and
-//! lookups.
+//! one feed, [`exclude`] and [`host`] say what must not be listed or dropped, `publish` builds and publishes, `generations`
+//! keeps it on disk, `verifier` compares what is served with it, [`hold`] keeps it in force, [`status`] is what the engine
+//! says of itself. [`preview`], [`disk`] and [`written`] read the same things beside the engine, for commands and lookups.
 //!
 //! Memory: per feed the flattened segments (12 bytes a segment for IPv4, 48 for IPv6), held once and shared with the
 //! generation; while building, a second generation beside the live one.
@@ -17,12 +17,14 @@ pub mod preview;
 pub mod status;
 pub mod written;
 
+mod generations;
 mod packet_filter;
 mod publish;
 mod slot;
 mod verifier;
 
 pub use exclude::ExcludeError;
+pub use generations::Resumed;
 
 use crate::collector::runner::{Delivery, FeedJob, FirstAttempt, Runner};
 use crate::collector::{FetchLimits, Fetched, Fetcher};
@@ -81,9 +83,9 @@ pub enum Command {
         /// Where to send them.
         answer: oneshot::Sender<Option<Arc<[Reject]>>>,
     },
-    /// Hold the live generation, or end that.
+    /// Hold the live generation or an earlier one, or end that.
     Hold {
-        /// Which of both.
+        /// Which of these.
         change: HoldChange,
         /// Where to say what came of it.
         answer: oneshot::Sender<Result<Held, HoldError>>,
@@ -131,29 +133,30 @@ pub fn exclusions(config: &Config) -> Result<Reservations, ExcludeError> {
 }
 
 impl Engine {
-    /// Prepares everything and loads the last good copies from the store. Nothing is published yet.
-    ///
-    /// # Errors
-    /// When an exclusion file cannot be used: without it the wrong hosts could be listed.
+    /// Prepares everything and loads the last good copies from the store, or what the generation served since the start
+    /// has of them. Nothing is published yet.
     pub fn new(
         config: Arc<Config>,
         store: Store,
         fetcher: Arc<Fetcher>,
         live: Live,
-    ) -> Result<Self, ExcludeError> {
-        let exclusions = exclusions(&config)?;
+        resumed: Resumed,
+    ) -> Self {
         let mut slots: Vec<Slot> = config.feeds.iter().cloned().map(Slot::new).collect();
         let mut save_problem = None;
-        for slot in &mut slots {
+        for (index, slot) in (0..).map(FeedIndex).zip(&mut slots) {
             if let Err(error) = slot.recall(&store) {
                 save_problem = Some(error.to_string());
+            }
+            if slot.loaded.is_none() {
+                resumed.recover(index, slot);
             }
         }
         let mut engine = Self {
             slots,
-            exclusions,
-            filter: PacketFilter::open(&config.filter),
-            publisher: Publisher::new(live, &store),
+            publisher: Publisher::new(live, &store, &resumed),
+            exclusions: resumed.exclusions,
+            filter: resumed.filter,
             verifier: Verifier::new(watch::Sender::new(Vec::new()).subscribe(), Arc::default()),
             status: watch::Sender::new(Arc::default()),
             store,
@@ -165,7 +168,7 @@ impl Engine {
             dirty: true,
         };
         engine.recall_hold();
-        Ok(engine)
+        engine
     }
 
     /// What the engine says of itself, now and later.
@@ -180,6 +183,7 @@ impl Engine {
 
     /// Reads the feeds that are files and publishes the first generation. No network is touched.
     pub async fn first_cycle(&mut self) {
+        self.restore_held();
         self.read_local_feeds().await;
         self.publish();
     }
@@ -244,7 +248,7 @@ impl Engine {
     /// Local addresses and interfaces come and go; a refused publication is tried again.
     fn housekeeping(&mut self) {
         self.filter.refresh(&self.config.filter);
-        if !self.is_held() && (self.dirty || self.publisher.host_changed()) {
+        if self.dirty || !self.is_held() && self.publisher.host_changed() {
             self.publish();
         }
         self.report();
@@ -322,7 +326,7 @@ impl Engine {
     fn start_runner(&self, now: bool) -> (Runner, mpsc::Receiver<Delivery>) {
         let job = |slot: &Slot| {
             let local = matches!(slot.feed.source, Source::Path(_));
-            let at_once = !local && (now || slot.loaded.is_none());
+            let at_once = !local && (now || !slot.is_saved());
             let first_attempt = if at_once { FirstAttempt::Immediately } else { FirstAttempt::AfterJitter };
             FeedJob {
                 id: slot.feed.id.clone(),
@@ -426,9 +430,7 @@ impl Engine {
 
     fn publish(&mut self) {
         if self.is_held() {
-            self.dirty = true;
-            tracing::warn!("something new waits: the live generation is held until `blackthorn resume`");
-            return self.report();
+            return self.look_what_waits();
         }
         let published = match self.publisher.build(&self.config, &self.slots, &self.exclusions) {
             Ok(next) => {
@@ -464,7 +466,7 @@ impl Engine {
         warnings.extend(parts.iter().flat_map(|generation| &generation.zones).filter_map(texts_left_out));
         self.status.send_replace(Arc::new(EngineStatus {
             generation: self.publisher.status(),
-            hold: self.hold_status(),
+            hold: self.hold.clone(),
             feeds: self.slots.iter().map(|slot| slot.status(held_back(&slot.feed.id))).collect(),
             zones: self.zones(parts.as_deref()),
             filter: self.filter.status(&self.config.filter),

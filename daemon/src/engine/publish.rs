@@ -3,6 +3,8 @@
 //! In two steps, so that the engine can note the serial in between: a serial that anybody has seen must stand for the
 //! same answers after a crash.
 
+use super::generations::{Keeper, Resumed};
+use super::hold::HoldError;
 use super::host::{HostAddresses, host_addresses};
 use super::packet_filter::PacketFilter;
 use super::slot::Slot;
@@ -10,11 +12,9 @@ use super::status::GenerationStatus;
 use super::unix_now;
 use crate::config::Config;
 use crate::core::build::{BuildError, Plan, build};
-use crate::core::generation::Generation;
+use crate::core::generation::{Generation, Lineage};
 use crate::core::listing::FeedIndex;
-use crate::core::network::Network;
 use crate::core::protection::{Reservations, Reserved, built_in_protections};
-use crate::core::span::Bits;
 use crate::core::zone::ZoneSpec;
 use crate::filter::FilterError;
 use crate::live::Live;
@@ -32,6 +32,7 @@ pub(super) struct Publisher {
     /// Digest of what that serial stood for.
     digest: String,
     host: HostAddresses,
+    keeper: Keeper,
     took_ms: u64,
 }
 
@@ -50,16 +51,22 @@ impl Next {
 }
 
 impl Publisher {
-    /// Goes on from the serial in the store.
-    pub(super) fn new(live: Live, store: &Store) -> Self {
-        let (serial, digest) = store
+    /// Goes on from the highest serial in store and generation files. A serial of which only the name is known stands
+    /// for nothing that could be built again, so its digest is none.
+    pub(super) fn new(live: Live, store: &Store, resumed: &Resumed) -> Self {
+        let stored = store
             .published()
             .unwrap_or_else(|error| {
                 tracing::error!("the last serial is unknown: {error}; counting from the clock");
                 None
             })
             .unwrap_or_default();
-        Self { live, current: None, serial, digest, host: HostAddresses::default(), took_ms: 0 }
+        let known = [stored, resumed.newest.clone(), (resumed.highest, String::new())];
+        // Of equal serials the first.
+        let (serial, digest) = known.into_iter().rev().max_by_key(|(serial, _)| *serial).unwrap_or_default();
+        let keeper = Keeper::new(resumed.files.clone(), resumed.newest.0);
+        let current = resumed.served.clone();
+        Self { live, current, serial, digest, host: HostAddresses::default(), keeper, took_ms: 0 }
     }
 
     /// Builds the next generation. Its serial rises only when an answer or a verdict changes.
@@ -74,18 +81,80 @@ impl Publisher {
         let now = unix_now();
         let mut generation = generation(config, slots, exclusions, &self.host, (self.serial, now))?;
         let digest = generation.digest();
+        let before = self.current.clone();
+        generation.lineage = match before.as_ref() {
+            Some(before) if before.serial == self.serial && digest == self.digest => before.lineage.clone(),
+            _ => Lineage::default(),
+        };
         if digest != self.digest || self.serial == 0 {
             generation.serial = next_serial(self.serial, now);
+            generation.lineage.parents = before.iter().map(|before| before.serial).collect();
         }
+        generation.lineage.settings = config.generation_digest();
+        generation.lineage.digest.clone_from(&digest);
         Ok(Next { generation, digest, started })
+    }
+
+    /// Would publishing it change nothing?
+    pub(super) fn says_the_same(&self, next: &Next) -> bool {
+        self.current.as_ref().is_some_and(|current| current.lineage.digest == next.digest)
+    }
+
+    /// An earlier generation under a new serial, to be published; `None` if what is live says the same.
+    ///
+    /// # Errors
+    /// When it cannot be had, or would lock us out.
+    pub(super) fn recall(&self, serial: u32) -> Result<Option<Next>, HoldError> {
+        let started = Instant::now();
+        let mut generation = self.earlier(serial)?;
+        let digest = generation.digest();
+        if self.current.as_ref().is_some_and(|current| current.serial == self.serial) && digest == self.digest
+        {
+            return Ok(None);
+        }
+        generation.serial = next_serial(self.serial, unix_now());
+        let live = self.current.iter().map(|current| current.serial);
+        generation.lineage.parents = live.chain([serial]).collect();
+        generation.lineage.digest.clone_from(&digest);
+        Ok(Some(Next { generation, digest, started }))
+    }
+
+    /// Puts a generation from its file into force, under the serial it has.
+    ///
+    /// # Errors
+    /// Then nothing has changed.
+    pub(super) fn restore(&mut self, serial: u32, filter: &mut PacketFilter) -> Result<(), HoldError> {
+        let generation = Arc::new(self.earlier(serial)?);
+        filter.publish(generation.table.words())?;
+        self.live.publish(Arc::clone(&generation));
+        self.current = Some(generation);
+        Ok(())
+    }
+
+    /// A generation from its file, if it may be served on this host.
+    fn earlier(&self, serial: u32) -> Result<Generation, HoldError> {
+        let generation = self.keeper.generation(serial)?;
+        match host_addresses().reserved.iter().find(|own| drops(&generation, own)) {
+            Some(Reserved { network, reason }) => {
+                Err(HoldError::LocksOut { serial, address: network.to_string(), reason: reason.clone() })
+            }
+            None => Ok(generation),
+        }
     }
 
     /// Puts a generation into force, or leaves the one before in force everywhere.
     pub(super) fn publish(&mut self, next: Next, filter: &mut PacketFilter) -> Result<(), FilterError> {
         let Next { generation, digest, started } = next;
-        // The kernel first: if it refuses, the readers keep the old generation too.
-        filter.publish(generation.table.words())?;
         let serial = generation.serial;
+        // On disk first, so that what anybody has seen is served again after a crash.
+        self.keeper.write(&generation);
+        // The kernel next: if it refuses, the readers keep the old generation too.
+        if let Err(error) = filter.publish(generation.table.words()) {
+            if serial != self.serial {
+                self.keeper.withdraw(serial);
+            }
+            return Err(error);
+        }
         let generation = Arc::new(generation);
         self.live.publish(Arc::clone(&generation));
         self.current = Some(generation);
@@ -94,6 +163,7 @@ impl Publisher {
             tracing::info!(serial, took_ms = self.took_ms, "generation published");
         }
         (self.serial, self.digest) = (serial, digest);
+        self.keeper.retain(serial);
         Ok(())
     }
 
@@ -114,20 +184,14 @@ impl Publisher {
     /// generation that is held can be that old.
     pub(super) fn endangered(&self) -> Vec<String> {
         let Some(current) = &self.current else { return Vec::new() };
-        let dropped = |reserved: &Reserved| {
-            let first = match reserved.network {
-                Network::V4(span) => span.first.to_ip(),
-                Network::V6(span) => span.first.to_ip(),
-            };
-            current.table.lookup(first).drops().then(|| {
-                format!(
-                    "{} ({}) is not protected in the held generation: the packet filter may drop it; \
-                     `blackthorn resume`",
-                    reserved.network, reserved.reason
-                )
-            })
-        };
-        host_addresses().reserved.iter().filter_map(dropped).collect()
+        let own = host_addresses().reserved.into_iter().filter(|own| drops(current, own));
+        own.map(|Reserved { network, reason }| {
+            format!(
+                "{network} ({reason}) is not protected in the held generation, the packet filter may drop it; \
+                 end the hold with `blackthorn resume`"
+            )
+        })
+        .collect()
     }
 
     /// The published generation.
@@ -135,30 +199,33 @@ impl Publisher {
         self.current.clone()
     }
 
-    /// Holes in the lock-out guard.
+    /// Holes in the lock-out guard, and what is wrong with the generation files.
     pub(super) fn problems(&self) -> impl Iterator<Item = String> {
-        self.host.problems.iter().map(|problem| format!("lock-out guard: {problem}"))
+        let guard = self.host.problems.iter().map(|problem| format!("lock-out guard: {problem}"));
+        guard.chain(self.keeper.problem())
     }
 
     /// The published generation in numbers.
     pub(super) fn status(&self) -> GenerationStatus {
         let Some(generation) = &self.current else { return GenerationStatus::default() };
-        let table = &generation.table;
-        let addresses: u128 = table.runs_v4().map(|segment| segment.span.size()).sum();
         GenerationStatus {
             serial: generation.serial,
             built_at: generation.built_at,
             took_ms: self.took_ms,
-            segments_v4: table.runs_v4().count() as u64,
-            segments_v6: table.runs_v6().count() as u64,
-            // At most 2^32.
-            addresses_v4: u64::try_from(addresses).unwrap_or(u64::MAX),
+            segments_v4: generation.size.runs_v4,
+            segments_v6: generation.size.runs_v6,
+            addresses_v4: generation.size.addresses_v4,
             listings: generation.listings.len() as u64,
-            table_bytes: size_of_val(table.words()) as u64,
+            table_bytes: size_of_val(generation.table.words()) as u64,
             exclusions: generation.exclusions.len() as u64,
             protections: generation.protections.len() as u64,
         }
     }
+}
+
+/// Would the packet filter drop an address of this host, its gateway or its resolver? They are single addresses.
+fn drops(generation: &Generation, own: &Reserved) -> bool {
+    generation.table.lookup(own.network.first()).drops()
 }
 
 /// Builds a generation from the slots. `stamp` is its serial and when it is built.
@@ -181,6 +248,9 @@ pub(super) fn generation(
         filter_feeds: &config.filter.feeds,
     };
     let mut generation = build(&plan, serial, built_at)?;
+    for (part, slot) in generation.parts.iter_mut().zip(slots) {
+        part.copy = slot.copy();
+    }
     for zone in &mut generation.zones {
         zone.loaded = zone_loaded(zone.spec(), slots);
     }

@@ -134,6 +134,8 @@ pub struct HoldStatus {
     pub serial: u32,
     /// Since when.
     pub since: u64,
+    /// The earlier generation that it repeats, after a rollback.
+    pub rolled_back_to: Option<u32>,
     /// Is there something that would be published otherwise?
     pub waiting: bool,
 }

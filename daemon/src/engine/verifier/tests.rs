@@ -4,6 +4,7 @@ use super::*;
 use crate::config::Config;
 use crate::core::table::Table;
 use crate::dns::DnsServer;
+use crate::engine::generations::Resumed;
 use crate::engine::publish::Publisher;
 use crate::engine::slot::Slot;
 use crate::live::Live;
@@ -56,7 +57,8 @@ impl Rig {
         let store = Store::open(&config.state_dir).unwrap().store;
         let live = Live::default();
         let mut filter = filter(&config);
-        let mut publisher = Publisher::new(live.clone(), &store);
+        let resumed = Resumed::serve_newest(&config, &live).unwrap();
+        let mut publisher = Publisher::new(live.clone(), &store, &resumed);
         let next = publisher.build(&config, &slots, &super::super::exclusions(&config).unwrap()).unwrap();
         publisher.publish(next, &mut filter).unwrap();
         let bound = DnsServer::bind(&["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()]).unwrap();
