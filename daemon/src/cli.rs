@@ -34,9 +34,12 @@ Asks the running daemon, or reads the state directory if none answers. Shown for
   zones       what mail servers are told: codes and texts
   exclusions  what overrules the feeds, and where it is written
   filter      what becomes of packets from it
+With --why-not also what keeps it off the lists: feeds that fail or are in quarantine, and since when; lines that a
+feed's own rules leave out (min_score, special_use, widths); zones that do not show the feeds that list it.
 
 Examples:
   blackthorn lookup 192.0.2.7
+  blackthorn lookup 192.0.2.7 --why-not
   blackthorn lookup 192.0.2.7 2001:db8::7 --json
   blackthorn lookup 192.0.2.7 >/dev/null && echo listed
 
@@ -219,6 +222,9 @@ pub struct Lookup {
     /// IPv4 or IPv6 addresses.
     #[arg(required = true, value_name = "ADDRESS")]
     pub addresses: Vec<std::net::IpAddr>,
+    /// Say also what keeps the address off the lists. Reads every stored copy.
+    #[arg(long)]
+    pub why_not: bool,
     /// Ask the stored copies on disk even if a daemon is running.
     #[arg(long)]
     pub from_disk: bool,

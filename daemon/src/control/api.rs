@@ -3,11 +3,12 @@
 use super::Control;
 use super::report::{Failure, Feeds, Lookup, Origin, Rejects, Status};
 use crate::core::entry::FeedId;
-use crate::core::explain::{Explanation, explain};
+use crate::core::explain::explain;
 use crate::engine::Command;
 use crate::engine::hold::{Held, HoldChange};
 use crate::engine::preview::{Preview, PreviewError};
-use crate::engine::status::EngineStatus;
+use crate::engine::status::{EngineStatus, FeedStatus};
+use crate::engine::why_not::why_not;
 use crate::engine::written::fill_lines;
 use crate::generations::fill_since;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -189,53 +190,76 @@ async fn lookup(
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Json<Lookup>, ApiError> {
     let Query(query) = query?;
-    let addresses = addresses(&query).map_err(|error| ApiError(StatusCode::BAD_REQUEST, error))?;
+    let asked = Asked::read(&query).map_err(|error| ApiError(StatusCode::BAD_REQUEST, error))?;
     let Some(generation) = api.control.live.get() else {
         return Err(ApiError(StatusCode::SERVICE_UNAVAILABLE, "no generation is published yet".to_owned()));
     };
-    let addresses = addresses.into_iter().map(|address| explain(&generation, address)).collect();
-    let (addresses, notes) = with_lines(&api, addresses).await;
+    let addresses = asked.addresses.iter().map(|&address| explain(&generation, address)).collect();
+    let feeds = if asked.why_not { engine_status(&api.control).await.feeds.clone() } else { Vec::new() };
     let filter = api.control.engine.borrow().filter.action.clone();
-    Ok(Json(Lookup { origin: Origin::Daemon, notes, filter, addresses }))
+    let report = Lookup { origin: Origin::Daemon, notes: Vec::new(), filter, addresses, why_not: Vec::new() };
+    Ok(Json(with_bodies(&api, report, asked.why_not.then_some(feeds)).await))
 }
 
-/// The explanations with the entries as written, or else as they are, with a note that says why.
-async fn with_lines(api: &Api, explanations: Vec<Explanation>) -> (Vec<Explanation>, Vec<String>) {
+/// The report with what only the stored copies tell: entries as written and, with the status of the `feeds`, why not.
+/// What cannot be read in time is left out, with a note that says why.
+async fn with_bodies(api: &Api, report: Lookup, feeds: Option<Vec<FeedStatus>>) -> Lookup {
     let config = Arc::clone(&api.control.config.borrow());
-    let mut filled = explanations.clone();
+    let mut filled = report.clone();
     let fill = async {
         // Never closed.
         let permit = Arc::clone(&api.reading).acquire_owned().await.ok()?;
         let reading = spawn_blocking(move || {
-            let notes = fill_lines(&config, &mut filled);
-            fill_since(&config.state_dir, &mut filled);
+            filled.notes = fill_lines(&config, &mut filled.addresses);
+            fill_since(&config.state_dir, &mut filled.addresses);
+            if let Some(feeds) = feeds {
+                let (reasons, notes) = why_not(&config, &feeds, &filled.addresses);
+                filled.why_not = reasons;
+                filled.notes.extend(notes);
+            }
             // The thread cannot be stopped: even if nobody waits any more, the next one does not start before its end.
             drop(permit);
-            (filled, notes)
+            filled
         });
         reading.await.ok()
     };
-    match timeout(LINES_TIME, fill).await {
-        Ok(Some(filled)) => filled,
-        Ok(None) => (explanations, vec!["entries as written are not shown: reading them failed".to_owned()]),
+    let note = match timeout(LINES_TIME, fill).await {
+        Ok(Some(filled)) => return filled,
+        Ok(None) => "entries as written are not shown: reading them failed".to_owned(),
         Err(_) => {
-            let note =
-                format!("entries as written are not shown: reading takes over {} s", LINES_TIME.as_secs());
-            (explanations, vec![note])
+            format!("entries as written are not shown: reading takes over {} s", LINES_TIME.as_secs())
         }
-    }
+    };
+    Lookup { notes: vec![note], ..report }
 }
 
-fn addresses(query: &[(String, String)]) -> Result<Vec<IpAddr>, String> {
-    if query.is_empty() {
-        return Err("give addresses, as in /v1/lookup?address=192.0.2.1&address=2001:db8::1".to_owned());
+/// What a lookup asks for.
+struct Asked {
+    addresses: Vec<IpAddr>,
+    why_not: bool,
+}
+
+impl Asked {
+    fn read(query: &[(String, String)]) -> Result<Self, String> {
+        let mut asked = Self { addresses: Vec::new(), why_not: false };
+        for (key, value) in query {
+            match key.as_str() {
+                "address" => {
+                    let address =
+                        value.parse().map_err(|_| format!("{value:?} is no IPv4 or IPv6 address"))?;
+                    asked.addresses.push(address);
+                }
+                "why_not" => {
+                    asked.why_not =
+                        value.parse().map_err(|_| format!("why_not is true or false, not {value:?}"))?;
+                }
+                _ => return Err(format!("unknown parameter {key:?}; allowed: address, why_not")),
+            }
+        }
+        match asked.addresses.len() {
+            0 => Err("give addresses, as in /v1/lookup?address=192.0.2.1&address=2001:db8::1".to_owned()),
+            1..=MAX_ADDRESSES => Ok(asked),
+            many => Err(format!("{many} addresses, at most {MAX_ADDRESSES} go into one request")),
+        }
     }
-    if query.len() > MAX_ADDRESSES {
-        return Err(format!("{} addresses, at most {MAX_ADDRESSES} go into one request", query.len()));
-    }
-    let address = |(key, value): &(String, String)| match key.as_str() {
-        "address" => value.parse().map_err(|_| format!("{value:?} is no IPv4 or IPv6 address")),
-        _ => Err(format!("unknown parameter {key:?}; allowed: address")),
-    };
-    query.iter().map(address).collect()
 }

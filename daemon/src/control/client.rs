@@ -100,16 +100,18 @@ impl Client {
         self.get(&format!("/v1/feeds/{}/rejects", escape(feed))).await
     }
 
-    /// Explains addresses, at least one. Asks again for hundred of them.
+    /// Explains addresses, at least one; with `why_not` also what keeps each off the lists. Asks again for hundred of
+    /// them.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn lookup(&self, addresses: &[IpAddr]) -> Result<Lookup, ClientError> {
+    pub async fn lookup(&self, addresses: &[IpAddr], why_not: bool) -> Result<Lookup, ClientError> {
         let (first, rest) = addresses.split_at(addresses.len().min(MAX_ADDRESSES));
-        let mut report: Lookup = self.get(&lookup_path(first)).await?;
+        let mut report: Lookup = self.get(&lookup_path(first, why_not)).await?;
         for some in rest.chunks(MAX_ADDRESSES) {
-            let more: Lookup = self.get(&lookup_path(some)).await?;
+            let more: Lookup = self.get(&lookup_path(some, why_not)).await?;
             report.addresses.extend(more.addresses);
+            report.why_not.extend(more.why_not);
             let new = more.notes.into_iter().filter(|note| !report.notes.contains(note));
             report.notes.extend(new.collect::<Vec<_>>());
         }
@@ -199,8 +201,11 @@ impl Client {
     }
 }
 
-fn lookup_path(addresses: &[IpAddr]) -> String {
-    let query: Vec<String> = addresses.iter().map(|address| format!("address={address}")).collect();
+fn lookup_path(addresses: &[IpAddr], why_not: bool) -> String {
+    let mut query: Vec<String> = addresses.iter().map(|address| format!("address={address}")).collect();
+    if why_not {
+        query.push("why_not=true".to_owned());
+    }
     format!("/v1/lookup?{}", query.join("&"))
 }
 

@@ -5,6 +5,7 @@
 use crate::core::explain::Explanation;
 use crate::core::feed::Reject;
 use crate::engine::status::{EngineStatus, FeedStatus};
+use crate::engine::why_not::WhyNot;
 use crate::stats::DnsStats;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -78,7 +79,7 @@ pub struct Rejects {
     pub rejects: Vec<Reject>,
 }
 
-/// `GET /v1/lookup?address=…`.
+/// `GET /v1/lookup?address=…`, with `&why_not=true` for the reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lookup {
     /// Where this comes from.
@@ -89,6 +90,9 @@ pub struct Lookup {
     pub filter: String,
     /// One answer for each address, in the order asked.
     pub addresses: Vec<Explanation>,
+    /// If asked for, what keeps each address off the lists, in the same order.
+    #[serde(default)]
+    pub why_not: Vec<WhyNot>,
 }
 
 /// The body of every answer that is no success.

@@ -151,7 +151,7 @@ async fn lookups_show_the_entries_as_written() {
     let daemon = Daemon::start();
     let addresses = ["192.0.2.7", "::ffff:192.0.2.81", "2001:db8::1", "198.51.100.1"];
     let addresses = addresses.map(|address| address.parse().unwrap());
-    let report = daemon.client().lookup(&addresses).await.unwrap();
+    let report = daemon.client().lookup(&addresses, false).await.unwrap();
     assert_eq!((report.origin, report.notes.len(), &*report.filter), (Origin::Daemon, 0, ""));
     let shown: Vec<String> = report
         .addresses
@@ -176,7 +176,7 @@ async fn lookups_show_the_entries_as_written() {
 async fn a_lookup_does_not_fail_for_lines_that_cannot_be_read() {
     let daemon = Daemon::start();
     std::fs::remove_file(daemon.dir.path().join("mine.txt")).unwrap();
-    let report = daemon.client().lookup(&["192.0.2.7".parse().unwrap()]).await.unwrap();
+    let report = daemon.client().lookup(&["192.0.2.7".parse().unwrap()], false).await.unwrap();
     assert!(report.addresses[0].listed);
     assert!(
         report.notes[0].starts_with("feed mine: entries as written are not shown: "),
@@ -184,15 +184,26 @@ async fn a_lookup_does_not_fail_for_lines_that_cannot_be_read() {
         report.notes
     );
     std::fs::write(daemon.dir.path().join("mine.txt"), "198.51.100.1\n").unwrap();
-    let report = daemon.client().lookup(&["192.0.2.7".parse().unwrap()]).await.unwrap();
+    let report = daemon.client().lookup(&["192.0.2.7".parse().unwrap()], false).await.unwrap();
     assert!(report.notes[0].contains("does not have 1 of them any more"), "{:?}", report.notes);
+}
+
+#[tokio::test]
+async fn reasons_come_when_asked_for_one_for_each_address() {
+    let daemon = Daemon::start();
+    let addresses: Vec<_> = (0..120).map(|n: u8| std::net::IpAddr::from([192, 0, 2, n])).collect();
+    let report = daemon.client().lookup(&addresses, true).await.unwrap();
+    assert_eq!(report.why_not.iter().map(|why| why.address).collect::<Vec<_>>(), addresses);
+    let reasons = |n: usize| report.why_not[n].zones.iter().map(|z| z.reason.as_str()).collect::<Vec<_>>();
+    assert_eq!((reasons(7), reasons(85)), (vec![], vec!["an exclusion holds the address back"]));
+    assert_eq!(daemon.client().lookup(&addresses[..1], false).await.unwrap().why_not, []);
 }
 
 #[tokio::test]
 async fn many_addresses_take_several_requests() {
     let daemon = Daemon::start();
     let addresses: Vec<_> = (0..250).map(|n: u8| std::net::IpAddr::from([192, 0, 2, n])).collect();
-    let report = daemon.client().lookup(&addresses).await.unwrap();
+    let report = daemon.client().lookup(&addresses, false).await.unwrap();
     assert_eq!(report.addresses.iter().map(|e| e.address).collect::<Vec<_>>(), addresses);
     let query = "address=192.0.2.1&".repeat(101);
     let answer = daemon.raw(format!("GET /v1/lookup?{query} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await;
@@ -237,6 +248,8 @@ async fn hostile_requests_get_an_error() {
         ("GET /v1/lookup?address= HTTP/1.1", 400, "is no IPv4 or IPv6 address"),
         ("GET /v1/lookup?address=192.0.2.300 HTTP/1.1", 400, "192.0.2.300"),
         ("GET /v1/lookup?address=192.0.2.1&x=1 HTTP/1.1", 400, "unknown parameter"),
+        ("GET /v1/lookup?address=192.0.2.1&why_not=maybe HTTP/1.1", 400, "true or false"),
+        ("GET /v1/lookup?why_not=true HTTP/1.1", 400, "give addresses"),
         ("GET /v1/lookup?address=%ff HTTP/1.1", 400, "error"),
         ("GET /v1/feeds/%ff/rejects HTTP/1.1", 400, "error"),
         ("GET /v1/feeds/%2e%2e%2f/rejects HTTP/1.1", 404, "no feed"),

@@ -15,6 +15,7 @@ pub mod hold;
 pub mod host;
 pub mod preview;
 pub mod status;
+pub mod why_not;
 pub mod written;
 
 mod generations;
