@@ -16,7 +16,7 @@
 //! - [`commands`]: one file per subcommand; `run` wires everything together.
 //!
 //! Edges of the process, used by `main` and the commands: [`cli`] (the command line), [`logging`] (events to standard
-//! error), [`signals`] (what operators ask for, as a channel), [`notify`] (what systemd is told).
+//! error), [`signals`] (what operators ask for), [`notify`] (what systemd is told).
 
 pub mod cli;
 pub mod collector;

@@ -5,7 +5,7 @@ use super::{Verdict, ask, notes, output};
 use crate::cli;
 use crate::config::{self, Config};
 use crate::control::report::{Lookup, Origin};
-use crate::core::explain::{Explanation, NamedBy, Reservation, ZoneVerdict, explain};
+use crate::core::explain::{Explanation, NamedBy, Reservation, Since, ZoneVerdict, explain};
 use crate::engine::disk::{Disk, DiskError};
 use crate::engine::status::FeedState;
 use crate::engine::unix_now;
@@ -56,7 +56,7 @@ fn action(filter: &config::Filter) -> &'static str {
 
 fn text(report: &Lookup, now: u64) -> String {
     let mut explained: Vec<String> =
-        report.addresses.iter().map(|e| explanation(e, &report.filter)).collect();
+        report.addresses.iter().map(|e| explanation(e, &report.filter, now)).collect();
     for (text, why) in explained.iter_mut().zip(&report.why_not) {
         *text += &section("why not", &reasons(why, now));
     }
@@ -70,7 +70,7 @@ fn text(report: &Lookup, now: u64) -> String {
     format!("{head}{}\n{from}\n", explained.join("\n"))
 }
 
-fn explanation(e: &Explanation, filter: &str) -> String {
+fn explanation(e: &Explanation, filter: &str, now: u64) -> String {
     let verdict = match e {
         Explanation { listed: true, .. } => "is LISTED",
         Explanation { exclusions, feeds, .. } if !exclusions.is_empty() && !feeds.is_empty() => {
@@ -78,7 +78,7 @@ fn explanation(e: &Explanation, filter: &str) -> String {
         }
         _ => "is not listed",
     };
-    let feeds: Vec<[String; 2]> = e.feeds.iter().flat_map(named_by).collect();
+    let feeds: Vec<[String; 2]> = e.feeds.iter().flat_map(|named| named_by(named, now)).collect();
     let zones: Vec<[String; 2]> = e.zones.iter().flat_map(zone).collect();
     let mut packets = vec![packets(e.filter.drop, filter).to_owned()];
     packets.extend(reserved(&e.filter.protections).iter().map(|line| format!("protected: {line}")));
@@ -118,7 +118,7 @@ fn feed_gap(gap: &FeedGap, now: u64) -> Vec<String> {
     state.into_iter().chain(gap.left_out.iter().map(line)).collect()
 }
 
-fn named_by(named: &NamedBy) -> Vec<[String; 2]> {
+fn named_by(named: &NamedBy, now: u64) -> Vec<[String; 2]> {
     let mut head = named.network.clone();
     if named.value > 0 {
         head += &format!(", score {}", named.value);
@@ -133,6 +133,9 @@ fn named_by(named: &NamedBy) -> Vec<[String; 2]> {
     }
     if named.more_lines > 0 {
         add(format!("and {} more lines", number(named.more_lines)));
+    }
+    if let Some(Since { serial, built_at }) = named.since {
+        add(format!("at least since generation {serial}, {}", ago(now, built_at)));
     }
     rows
 }
@@ -202,7 +205,11 @@ mod tests {
                     0,
                     &[(17, "192.0.2.64/26"), (90, "192.0.2.80 - 192.0.2.90 # x")],
                 ),
-                NamedBy { more_lines: 1_203, ..named("scored", "192.0.2.83", 8, &[(4, "192.0.2.83 8")]) },
+                NamedBy {
+                    more_lines: 1_203,
+                    since: Some(Since { serial: 1_794_000_000, built_at: 1_795_000_000 }),
+                    ..named("scored", "192.0.2.83", 8, &[(4, "192.0.2.83 8")])
+                },
             ],
             zones: vec![
                 zone_says("bl.example", true, &["127.0.0.2", "127.0.0.4"], &["Listed by us", "On 8 lists"]),
@@ -227,7 +234,7 @@ mod tests {
     #[test]
     fn a_listed_address_is_explained() {
         assert_eq!(
-            text(&report("drop", vec![listed()]), 0),
+            text(&report("drop", vec![listed()]), 1_795_003_600),
             "\
 192.0.2.83 is LISTED
   feeds       mine    192.0.2.64/26, used by the filter
@@ -236,6 +243,7 @@ mod tests {
               scored  192.0.2.83, score 8
                       line 4: 192.0.2.83 8
                       and 1,203 more lines
+                      at least since generation 1794000000, 1h ago
   zones       bl.example     127.0.0.2, 127.0.0.4
                              \"Listed by us\"
                              \"On 8 lists\"

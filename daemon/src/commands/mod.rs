@@ -4,8 +4,10 @@
 //! has what the renderers share.
 
 mod check;
+mod diff;
 mod feeds;
 mod formats;
+mod generations;
 mod hold;
 mod lookup;
 mod output;
@@ -43,6 +45,8 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Check(args) => check::run(&args)?,
         Command::Lookup(args) => lookup::run(&args)?,
         Command::Feeds(args) => feeds::run(&args)?,
+        Command::Generations(args) => generations::run(&args)?,
+        Command::Diff(args) => diff::run(&args)?,
         Command::Formats(args) => formats::run(&args)?,
         Command::Preview(args) => preview::run(&args)?,
         Command::Pin(args) => hold::pin(&args)?,

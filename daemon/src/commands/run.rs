@@ -16,16 +16,24 @@ use crate::signals::{Signal, Signals};
 use crate::stats::Stats;
 use crate::store::{Claim, Opened, Recovered, Store, StoreError};
 use std::io;
+use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Commands that may wait for the engine.
 const WAITING_COMMANDS: usize = 16;
+
+/// How long a stop waits for the engine, which may be reading large lists, or a file system that does not answer. Cut
+/// off, it loses nothing: the store is written in transactions, and the kernel detaches the filter of a process that is
+/// gone.
+const ENGINE_GRACE: Duration = Duration::from_secs(10);
 
 /// Why the daemon did not start or did not go on.
 #[derive(Debug, Error)]
@@ -81,7 +89,9 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
         other => other,
     };
     let runtime = Builder::new_multi_thread().enable_all().thread_name("blackthorn").build();
-    let runtime = runtime.map_err(system("start the runtime"))?;
+    // Never dropped: that waits for threads that cannot be stopped, such as one that asks a resolver for a name, and the
+    // process ends with `main` anyway.
+    let runtime = ManuallyDrop::new(runtime.map_err(system("start the runtime"))?);
 
     runtime.block_on(async {
         let live = Live::default();
@@ -195,9 +205,12 @@ impl Daemon {
         loop {
             tokio::select! {
                 signal = signals.recv() => match signal {
-                    Some(Signal::Reload) => self.reload().await,
-                    Some(Signal::LogStats) => self.log_stats(),
-                    Some(Signal::Stop) | None => break,
+                    Signal::Reload => tokio::select! {
+                        () = self.reload() => {}
+                        () = signals.stop() => break,
+                    },
+                    Signal::LogStats => self.log_stats(),
+                    Signal::Stop => break,
                 },
                 _ = &mut engine => return Err(RunError::EngineStopped),
             }
@@ -208,8 +221,10 @@ impl Daemon {
         let Self { commands, dns, control, .. } = self;
         control.stop().await;
         drop(commands);
-        // Not an error: the engine ends by dropping its end.
-        let _ = engine.await;
+        // That the engine dropped its end is how it ends, and no error.
+        if timeout(ENGINE_GRACE, engine).await.is_err() {
+            tracing::warn!("stopping in the middle of a cycle; the next start finds the last good copies");
+        }
         dns.shutdown().await;
         Ok(())
     }
@@ -250,6 +265,14 @@ impl Daemon {
     async fn try_reload(&mut self) -> Result<(), ReloadError> {
         let mut new = Config::load(&self.config.path)?;
         let changes = self.config.changes(&new);
+        new.state_dir.clone_from(&self.config.state_dir);
+        new.control.clone_from(&self.config.control);
+        let new = Arc::new(new);
+        let exclusions = engine::exclusions(&new)?;
+        if new.dns != self.config.dns {
+            self.dns.set_listen(&new.dns.listen).await?;
+            self.listening.send_replace(self.dns.local_addrs());
+        }
         for change in &changes.restart {
             tracing::warn!("{change}: takes effect at the next start");
         }
@@ -258,14 +281,6 @@ impl Daemon {
         }
         for warning in &new.warnings {
             tracing::warn!("{warning}");
-        }
-        new.state_dir.clone_from(&self.config.state_dir);
-        new.control.clone_from(&self.config.control);
-        let new = Arc::new(new);
-        let exclusions = engine::exclusions(&new)?;
-        if new.dns != self.config.dns {
-            self.dns.set_listen(&new.dns.listen).await?;
-            self.listening.send_replace(self.dns.local_addrs());
         }
         let (done, outcome) = oneshot::channel();
         let reload = Command::Reload { config: Arc::clone(&new), exclusions, done };

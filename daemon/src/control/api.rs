@@ -194,7 +194,11 @@ async fn lookup(
     let Some(generation) = api.control.live.get() else {
         return Err(ApiError(StatusCode::SERVICE_UNAVAILABLE, "no generation is published yet".to_owned()));
     };
-    let addresses = asked.addresses.iter().map(|&address| explain(&generation, address)).collect();
+    // Looks through all exclusions, of which there may be millions: not on a thread that answers DNS.
+    let explain_all = move || asked.addresses.iter().map(|&address| explain(&generation, address)).collect();
+    let addresses = spawn_blocking(explain_all)
+        .await
+        .map_err(|lost| ApiError(StatusCode::INTERNAL_SERVER_ERROR, format!("explaining failed: {lost}")))?;
     let feeds = if asked.why_not { engine_status(&api.control).await.feeds.clone() } else { Vec::new() };
     let filter = api.control.engine.borrow().filter.action.clone();
     let report = Lookup { origin: Origin::Daemon, notes: Vec::new(), filter, addresses, why_not: Vec::new() };

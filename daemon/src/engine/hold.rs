@@ -1,12 +1,13 @@
 //! Hold: one generation stays in force whatever the feeds bring, until an operator says otherwise.
 //!
 //! While it lasts, feeds go on being fetched, judged and stored, and a reload takes its configuration into force: feeds
-//! and schedules, listening addresses, interfaces, mode and action of the packet filter. What is part of the generation
-//! waits: entries, zones with their codes and texts, exclusions, and which feeds the filter acts on. The hold is noted in
+//! and schedules, listening addresses, and interfaces, mode and action of the packet filter, unless it would drop without
+//! exclusions that wait. What is part of the generation waits: entries, zones with their codes and texts, exclusions, and which feeds the filter acts on. The hold is noted in
 //! the store, so that a restart does not end it. A rollback is an earlier generation under a new serial, and a hold.
 
 use super::status::HoldStatus;
 use super::{Engine, Kept, unix_now};
+use crate::core::generation::Generation;
 use crate::filter::FilterError;
 use crate::generations::OpenError;
 use serde::{Deserialize, Serialize};
@@ -153,6 +154,28 @@ impl Engine {
             hold.waiting = waiting;
         }
         self.report();
+    }
+
+    /// May settings of the packet filter come into force? Not if it would drop by a held generation that lacks the
+    /// exclusions of today.
+    pub(super) fn filter_may_follow(&self) -> bool {
+        let has_exclusions = |live: &Generation| live.exclusions == self.exclusions;
+        !self.is_held()
+            || !self.config.filter.enforce
+            || self.publisher.live().is_some_and(|live| has_exclusions(&live))
+    }
+
+    /// Takes the settings of the packet filter into force while a generation is held.
+    pub(super) fn filter_follows(&mut self) {
+        if !self.filter_may_follow() {
+            tracing::warn!("settings of the packet filter wait: the held generation lacks new exclusions");
+            return;
+        }
+        self.filter.reconfigure(&self.config.filter);
+        // One that was only loaded now has no table yet.
+        if let Err(error) = self.publisher.republish(&mut self.filter) {
+            tracing::error!("the held generation is not in the packet filter: {error}");
+        }
     }
 
     /// Notes the hold in the store; says why not if it cannot be. It is in force either way.

@@ -248,9 +248,12 @@ impl Engine {
 
     /// Local addresses and interfaces come and go; a refused publication is tried again.
     fn housekeeping(&mut self) {
-        self.filter.refresh(&self.config.filter);
         if self.dirty || !self.is_held() && self.publisher.host_changed() {
             self.publish();
+        }
+        // A table that was refused keeps the settings it was to come with waiting too.
+        if !self.dirty && self.filter_may_follow() {
+            self.filter.refresh(&self.config.filter);
         }
         self.report();
     }
@@ -317,10 +320,22 @@ impl Engine {
             };
             self.slots.push(slot);
         }
-        self.filter.reconfigure(&config.filter);
         self.config = config;
         self.read_local_feeds().await;
-        self.publish();
+        if self.is_held() {
+            self.filter_follows();
+            self.publish();
+        } else if self.filter.is_on() && self.config.filter.enforce {
+            // The table in force lacks the new exclusions: it must not begin to drop.
+            self.publish();
+            if !self.dirty {
+                self.filter.reconfigure(&self.config.filter);
+            }
+            self.report();
+        } else {
+            self.filter.reconfigure(&self.config.filter);
+            self.publish();
+        }
     }
 
     /// One job per feed. Files have just been read; addresses are asked at once after a reload or without a copy.
@@ -391,6 +406,7 @@ impl Engine {
                     let kept = self.save(|store| store.accept(&id, &good));
                     if let (Kept::Saved, Some(slot)) = (&kept, self.slots.get_mut(index)) {
                         slot.saved();
+                        self.saved();
                     }
                     kept
                 }
@@ -414,7 +430,7 @@ impl Engine {
     fn save<E: std::fmt::Display>(&mut self, write: impl FnOnce(&mut Store) -> Result<(), E>) -> Kept {
         match write(&mut self.store) {
             Ok(()) => {
-                self.save_problem = None;
+                self.saved();
                 Kept::Saved
             }
             Err(error) => {
@@ -426,6 +442,14 @@ impl Engine {
                 self.save_problem = Some(error.to_string());
                 Kept::NotSaved
             }
+        }
+    }
+
+    /// Something was saved. The problem is over when nothing is left that was not: on a disk that is nearly full, small
+    /// things go in and bodies do not.
+    fn saved(&mut self) {
+        if self.slots.iter().all(Slot::is_saved) {
+            self.save_problem = None;
         }
     }
 

@@ -187,6 +187,11 @@ impl Slot {
         self.loaded.as_ref().is_some_and(|loaded| loaded.saved && loaded.sha256 == sha256(body))
     }
 
+    /// Is something loaded that is not in the store?
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.loaded.as_ref().is_some_and(|loaded| !loaded.saved)
+    }
+
     /// The loaded body is in the store now.
     pub(super) fn saved(&mut self) {
         if let Some(loaded) = &mut self.loaded {
