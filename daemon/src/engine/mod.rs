@@ -448,7 +448,7 @@ impl Engine {
     /// Something was saved. The problem is over when nothing is left that was not: on a disk that is nearly full, small
     /// things go in and bodies do not.
     fn saved(&mut self) {
-        if self.slots.iter().all(Slot::is_saved) {
+        if !self.slots.iter().any(Slot::is_unsaved) {
             self.save_problem = None;
         }
     }
