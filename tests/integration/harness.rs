@@ -357,7 +357,7 @@ impl Log {
         }
     }
 
-    fn wait_for_end(&self) {
+    pub(crate) fn wait_for_end(&self) {
         let ended = self.wait_until(|lines| lines.ended.then_some(()));
         assert!(ended.is_some(), "the daemon did not end within {PATIENCE:?}");
     }

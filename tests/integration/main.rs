@@ -18,3 +18,4 @@ mod queries;
 mod reload;
 mod restart;
 mod verify;
+mod why_not;

@@ -44,10 +44,10 @@ pub enum HoldError {
     #[error("no generation is published yet, so there is nothing to hold; see `blackthorn status`")]
     Nothing,
     /// An earlier generation cannot be had.
-    #[error("no rollback: {0}; see `blackthorn generations`")]
+    #[error("{0}; see `blackthorn generations`")]
     NotAtHand(#[from] OpenError),
     /// An earlier generation would lock us out.
-    #[error("no rollback: generation {serial} would have the packet filter drop {address} ({reason})")]
+    #[error("generation {serial} would have the packet filter drop {address} ({reason})")]
     LocksOut {
         /// The generation.
         serial: u32,
@@ -57,7 +57,7 @@ pub enum HoldError {
         reason: String,
     },
     /// The kernel refused.
-    #[error("no rollback, nothing has changed: {0}")]
+    #[error("nothing has changed: {0}")]
     Filter(#[from] FilterError),
 }
 
@@ -89,6 +89,14 @@ impl Engine {
         let Some(hold) = self.hold.as_ref().filter(|_| self.publisher.live().is_none()) else { return };
         if let Err(error) = self.publisher.restore(hold.serial, &mut self.filter) {
             tracing::error!(serial = hold.serial, "the held generation cannot be served: {error}");
+        }
+    }
+
+    /// Puts the held generation into force again from its file: what is in memory is damaged, and must not be built anew.
+    pub(super) fn restore_damaged(&mut self) {
+        match self.publisher.restore(self.live_serial(), &mut self.filter) {
+            Ok(()) => tracing::warn!("the held generation was read again from its file"),
+            Err(error) => tracing::error!("cannot repair: {error}; `blackthorn resume` builds a new one"),
         }
     }
 

@@ -297,6 +297,7 @@ impl Engine {
                 Ok(()) => tracing::warn!("published the same generation again to repair it"),
                 Err(error) => tracing::error!("cannot repair: {error}"),
             },
+            Repair::Rebuild if self.is_held() => self.restore_damaged(),
             Repair::Rebuild => self.publish(),
         }
         self.report();

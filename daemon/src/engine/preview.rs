@@ -181,7 +181,7 @@ pub(super) async fn preview(known: Known) -> Result<Preview, PreviewError> {
 /// What came of one feed.
 enum Answer {
     Same,
-    New(Loaded),
+    New(Box<Loaded>),
     Failed(String),
     Refused(String),
 }
@@ -229,7 +229,7 @@ async fn ask(fetcher: &Fetcher, slot: Slot, validators: Option<Validators>, dead
     };
     let judging = spawn_blocking(move || match judge(&slot.feed, &bytes, unix_now()) {
         Ok(loaded) if slot.loaded.as_ref().is_some_and(|old| old.sha256 == loaded.sha256) => Answer::Same,
-        Ok(loaded) => Answer::New(loaded),
+        Ok(loaded) => Answer::New(Box::new(loaded)),
         Err(refused @ (Refused::Body(_) | Refused::Gate { .. })) => Answer::Refused(refused.to_string()),
     });
     judging.await.unwrap_or_else(|lost| Answer::Failed(lost.to_string()))
@@ -250,7 +250,7 @@ fn merge_and_compare(
         let (outcome, problem) = match answer {
             Answer::Same => (FetchOutcome::Unchanged, None),
             Answer::New(loaded) => {
-                slot.loaded = Some(loaded);
+                slot.loaded = Some(*loaded);
                 (FetchOutcome::Changed, None)
             }
             Answer::Failed(why) => (FetchOutcome::Failing, Some(why)),
