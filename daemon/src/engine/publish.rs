@@ -147,7 +147,7 @@ impl Publisher {
         let Next { generation, digest, started } = next;
         let serial = generation.serial;
         // On disk first, so that what anybody has seen is served again after a crash.
-        self.keeper.write(&generation);
+        self.keeper.write(&generation, self.live.get().as_deref());
         // The kernel next: if it refuses, the readers keep the old generation too.
         if let Err(error) = filter.publish(generation.table.words()) {
             if serial != self.serial {
@@ -173,6 +173,13 @@ impl Publisher {
         filter.publish(current.table.words())?;
         self.live.publish(Arc::clone(current));
         Ok(())
+    }
+
+    /// Tries again to write the live generation, if that failed.
+    pub(super) fn retry_file(&mut self) {
+        if let Some(live) = &self.current {
+            self.keeper.retry(live);
+        }
     }
 
     /// Have own addresses, gateways or resolvers changed since the last publication?
