@@ -15,7 +15,8 @@ pub const DEFAULT_CONFIG: &str = "/etc/blackthorn/blackthorn.toml";
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for lookup: listed; for check: valid
-  1  a negative answer: lookup: not listed; check: invalid; diff: different; unblock: there was nothing
+  1  a negative answer: lookup: not listed; check: invalid; diff: different; preview: nothing would change;
+     unblock: there was nothing
   2  it could not be done; standard error says why";
 
 const RUN_HELP: &str = "\
@@ -37,9 +38,12 @@ Asks the running daemon, or reads the state directory if none answers. Shown for
   zones       what mail servers are told: codes and texts
   exclusions  what overrules the feeds, and where it is written
   filter      what becomes of packets from it
+With --why-not also what keeps it off the lists: feeds that fail or are in quarantine, and since when; lines that a
+feed's own rules leave out (min_score, special_use, widths); zones that do not show the feeds that list it.
 
 Examples:
   blackthorn lookup 192.0.2.7
+  blackthorn lookup 192.0.2.7 --why-not
   blackthorn lookup 192.0.2.7 2001:db8::7 --json
   blackthorn lookup 192.0.2.7 >/dev/null && echo listed
 
@@ -104,6 +108,52 @@ The name goes into the configuration:
   source = \"lists/mine.txt\"
   format = \"plain\"";
 
+const PREVIEW_HELP: &str = "\
+Asks every feed anew, judges and merges what comes, compares it with what is in force, and forgets it again. Nothing is
+stored or published. Shown:
+  addresses  listed now and then, added and removed
+  feeds      what would become of each; one that fails or is quarantined keeps its last good copy
+  added      the widest prefixes that would be listed, with their feeds
+  held back  what exclusions and protections overrule, now and then
+
+The configuration is that of the running daemon; see `blackthorn check` for a new one.
+
+Example, before a hold ends:
+  blackthorn preview && blackthorn resume
+
+Exit codes: 0 something would change, 1 nothing would, 2 it could not be found out.";
+
+const PIN_HELP: &str = "\
+Until `blackthorn resume` the live generation stays in force, also over restarts and reloads. Meanwhile
+  goes on  feeds are fetched, checked and stored; a reload takes feeds, schedules, listening addresses, and the
+           interfaces, mode and action of the filter into force
+  waits    everything that is part of the generation: entries, zones with codes and texts, exclusions, and which
+           feeds the filter acts on
+`blackthorn status` and the log say that it is held, and whether something new waits.
+
+Example, while a publisher sends rubbish:
+  blackthorn pin
+
+Exit codes: 0 it is held, also if it was before, 2 it could not be done.";
+
+const ROLLBACK_HELP: &str = "\
+Publishes an earlier generation again, under a new serial because serials only rise, and holds it: entries, zones and
+exclusions are those of then. As after `blackthorn pin`, feeds go on being collected, and nothing is published until
+`blackthorn resume`. One that would drop an address of this host is refused.
+
+Example:
+  blackthorn generations
+  blackthorn rollback 1795000000
+
+Exit codes: 0 it is in force, 2 it could not be done and nothing has changed.";
+
+const RESUME_HELP: &str = "\
+Publishes what has come since, and goes on publishing as data comes. See what that will change first:
+  blackthorn preview
+  blackthorn resume
+
+Exit codes: 0 nothing is held, also if nothing was before, 2 it could not be done.";
+
 /// blackthorn collects blocklists, merges them into one numbered generation, and serves it as a DNSBL, as a packet
 /// filter in the kernel and as data.
 #[derive(Debug, Parser)]
@@ -159,6 +209,18 @@ pub enum Command {
     /// Describe the feed formats.
     #[command(after_help = FORMATS_HELP)]
     Formats(JsonArg),
+    /// Show what the next cycle would change, without changing anything.
+    #[command(after_help = PREVIEW_HELP)]
+    Preview(Preview),
+    /// Hold the live generation: feeds go on being collected, nothing is published.
+    #[command(after_help = PIN_HELP)]
+    Pin(Hold),
+    /// Publish an earlier generation again and hold it.
+    #[command(after_help = ROLLBACK_HELP)]
+    Rollback(Rollback),
+    /// End a hold and publish what has come since.
+    #[command(after_help = RESUME_HELP)]
+    Resume(Hold),
 }
 
 /// Which configuration.
@@ -216,6 +278,9 @@ pub struct Lookup {
     /// IPv4 or IPv6 addresses.
     #[arg(required = true, value_name = "ADDRESS")]
     pub addresses: Vec<std::net::IpAddr>,
+    /// Say also what keeps the address off the lists. Reads every stored copy.
+    #[arg(long)]
+    pub why_not: bool,
     /// Ask the stored copies on disk even if a daemon is running.
     #[arg(long)]
     pub from_disk: bool,
@@ -307,6 +372,41 @@ pub struct Diff {
     /// Which configuration: it names the state directory.
     #[command(flatten)]
     pub config: ConfigArg,
+    /// Output form.
+    #[command(flatten)]
+    pub form: JsonArg,
+}
+
+/// `blackthorn preview`.
+#[derive(Debug, Args)]
+pub struct Preview {
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: DaemonArg,
+    /// Output form.
+    #[command(flatten)]
+    pub form: JsonArg,
+}
+
+/// `blackthorn pin` and `blackthorn resume`.
+#[derive(Debug, Args)]
+pub struct Hold {
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: DaemonArg,
+    /// Output form.
+    #[command(flatten)]
+    pub form: JsonArg,
+}
+
+/// `blackthorn rollback`.
+#[derive(Debug, Args)]
+pub struct Rollback {
+    /// Which generation.
+    pub serial: u32,
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: DaemonArg,
     /// Output form.
     #[command(flatten)]
     pub form: JsonArg,

@@ -22,6 +22,11 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Adds several.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
     /// Current value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -33,6 +38,21 @@ impl Counter {
 pub struct Stats {
     /// DNS.
     pub dns: DnsStats,
+    /// Verifier.
+    pub verifier: VerifierStats,
+}
+
+/// Counters of the verifier, which compares what is served with what should be.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct VerifierStats {
+    /// Rounds of checks.
+    pub rounds: Counter,
+    /// Questions put to our own DNS port; they are in the counters of the DNS side too.
+    pub questions: Counter,
+    /// Wrong words found.
+    pub mismatches: Counter,
+    /// Publications repeated because of that.
+    pub repairs: Counter,
 }
 
 /// Counters of the DNS side. `udp` and `tcp` count messages taken in; each is answered or counted in `dropped`.

@@ -1,7 +1,7 @@
 //! Publishing generations: order, size classes, refusals.
 
-use crate::setup::{CLEAN_V4, LISTED_V4, open, plan, table};
-use blackthorn::core::filter_plan::Mode;
+use crate::setup::{CLEAN_V4, CLEAN_V6, LISTED_V4, LISTED_V6, open, plan, table, two_hosts};
+use blackthorn::core::filter_plan::{FilterPlan, Mode};
 use blackthorn::filter::{Filter, FilterError, LinkHeader};
 use blackthorn_common::layout::header;
 use blackthorn_common::payload::Class;
@@ -73,4 +73,22 @@ fn what_is_not_an_image_is_refused_and_the_old_table_stays() {
         assert!(matches!(filter.publish(&words), Err(FilterError::Image { .. })));
         assert!(drops(&filter, LISTED_V4) && !drops(&filter, CLEAN_V4));
     }
+}
+
+#[test]
+fn a_probe_reads_the_table_whatever_the_action_and_counts_nothing() {
+    let monitor = FilterPlan { enforce: false, ..plan(&[], Mode::Auto) };
+    let Some((mut filter, _)) = open(&monitor) else { return };
+    assert_eq!(filter.probe(LISTED_V4.parse().unwrap()).unwrap(), None, "there is no table yet");
+    let table = two_hosts();
+    filter.publish(table.words()).unwrap();
+    let mut listed = 0;
+    for address in [LISTED_V4, CLEAN_V4, LISTED_V6, CLEAN_V6, "203.0.113.9", "2001:db8:2::9", "::", "0.0.0.0"]
+    {
+        let (address, expected) = (address.parse().unwrap(), table.lookup(address.parse().unwrap()));
+        assert_eq!(filter.probe(address).unwrap(), Some(expected), "{address}");
+        listed += u32::from(expected.is_listed());
+    }
+    assert_eq!(listed, 4);
+    assert!(filter.counters().unwrap().iter().all(|(_, count)| count.packets == 0));
 }

@@ -30,7 +30,7 @@ fn every_entry_is_accepted_within_the_instruction_budget() {
     let place = object.windows(4).position(|window| window == mark).unwrap();
     object[place..place + 4].copy_from_slice(&4u32.to_le_bytes());
     let mut ebpf = EbpfLoader::new().btf(None).load(&object).unwrap();
-    for name in [abi::ETHER, abi::IP, abi::ETHER_SINGLE, abi::IP_SINGLE] {
+    for name in [abi::ETHER, abi::IP, abi::ETHER_SINGLE, abi::IP_SINGLE, abi::PROBE] {
         let program: &mut Xdp = ebpf.program_mut(name).unwrap().try_into().unwrap();
         program.load().unwrap();
         let count = program.info().unwrap().verified_instruction_count().unwrap();

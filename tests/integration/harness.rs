@@ -90,6 +90,40 @@ impl Site {
         Daemon::start(self.command())
     }
 
+    /// Runs another command beside the daemon to its end, with `--json`: exit code, and what it says.
+    pub(crate) fn json(&self, arguments: &[&str]) -> (i32, Value) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_blackthorn"));
+        command.args(arguments).arg("--json").arg("--config").arg(self.path("blackthorn.toml"));
+        let output = command.env_clear().stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let value = serde_json::from_str(&said).unwrap_or_else(|_| {
+            panic!("{arguments:?} says no JSON: {said}{}", String::from_utf8_lossy(&output.stderr))
+        });
+        (output.status.code().unwrap(), value)
+    }
+
+    /// Runs another command that cannot be done, and returns what it says.
+    pub(crate) fn refused(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_blackthorn"));
+        command.args(arguments).arg("--config").arg(self.path("blackthorn.toml"));
+        let output = command.env_clear().stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// Asks for the status until it is as wanted.
+    pub(crate) fn wait_status(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (code, status) = self.json(&["status"]);
+            assert_eq!(code, 0);
+            if wanted(&status) {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "{what} does not come: {status:#}");
+        }
+    }
+
     /// Runs a daemon that must refuse to start, and returns what it says.
     pub(crate) fn refusal(&self) -> String {
         let mut daemon = Daemon::spawn(self.command());
@@ -323,7 +357,7 @@ impl Log {
         }
     }
 
-    fn wait_for_end(&self) {
+    pub(crate) fn wait_for_end(&self) {
         let ended = self.wait_until(|lines| lines.ended.then_some(()));
         assert!(ended.is_some(), "the daemon did not end within {PATIENCE:?}");
     }

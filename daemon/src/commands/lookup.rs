@@ -8,35 +8,43 @@ use crate::config::{self, Config};
 use crate::control::report::{Lookup, Origin};
 use crate::core::explain::{Explanation, LiveVerdict, NamedBy, Reservation, Since, ZoneVerdict, explain};
 use crate::engine::disk::{Disk, DiskError};
+use crate::engine::status::FeedState;
 use crate::engine::unix_now;
+use crate::engine::why_not::{FeedGap, LeftOut, WhyNot, ZoneGap, why_not};
 use crate::engine::written::fill_lines;
 use crate::generations::fill_since;
 use std::error::Error;
-use std::net::IpAddr;
 
 /// Asks the daemon, or reads the disk if there is none, and prints the answer.
 pub(super) fn run(args: &cli::Lookup) -> Result<Verdict, Box<dyn Error>> {
     let answer = match args.from_disk {
         true => None,
-        false => ask(&args.daemon, async |client| client.lookup(&args.addresses).await)?,
+        false => ask(&args.daemon, async |client| client.lookup(&args.addresses, args.why_not).await)?,
     };
     let report = match answer {
         Some(report) => report,
-        None => on_disk(&Config::load(&args.daemon.config.config)?, &args.addresses)?,
+        None => on_disk(&Config::load(&args.daemon.config.config)?, args)?,
     };
     output::show(args.form.json, &report, |report| text(report, unix_now()))?;
     let listed = report.addresses.iter().all(|explanation| explanation.listed);
     Ok(if listed { Verdict::Yes } else { Verdict::No })
 }
 
-fn on_disk(config: &Config, addresses: &[IpAddr]) -> Result<Lookup, DiskError> {
+fn on_disk(config: &Config, args: &cli::Lookup) -> Result<Lookup, DiskError> {
     let disk = Disk::load(config);
     let view = disk.view()?;
     let mut addresses: Vec<Explanation> =
-        addresses.iter().map(|&a| explain(&view.generation, &view.overlay, a)).collect();
-    let notes = [disk.notes(), &fill_lines(config, &mut addresses)].concat();
+        args.addresses.iter().map(|&a| explain(&view.generation, &view.overlay, a)).collect();
+    let mut notes = [disk.notes(), &fill_lines(config, &mut addresses)].concat();
     fill_since(&config.state_dir, &mut addresses);
-    Ok(Lookup { origin: Origin::Disk, notes, filter: action(&config.filter).to_owned(), addresses })
+    let mut reasons = Vec::new();
+    if args.why_not {
+        let (found, more) = why_not(config, &disk.feeds(), &addresses);
+        reasons = found;
+        notes.extend(more);
+    }
+    let filter = action(&config.filter).to_owned();
+    Ok(Lookup { origin: Origin::Disk, notes, filter, addresses, why_not: reasons })
 }
 
 /// What the packet filter of this configuration does.
@@ -49,8 +57,11 @@ fn action(filter: &config::Filter) -> &'static str {
 }
 
 fn text(report: &Lookup, now: u64) -> String {
-    let explained: Vec<String> =
+    let mut explained: Vec<String> =
         report.addresses.iter().map(|e| explanation(e, &report.filter, now)).collect();
+    for (text, why) in explained.iter_mut().zip(&report.why_not) {
+        *text += &section("why not", &reasons(why, now));
+    }
     let head = notes(report.origin, &report.notes);
     let serial = report.addresses.first().map_or(0, |explanation| explanation.serial);
     let from = match (report.origin, serial) {
@@ -91,6 +102,35 @@ fn live(verdict: Option<&LiveVerdict>, now: u64) -> String {
         lines.extend((!reason.is_empty()).then(|| reason.clone()));
         section("live", &lines)
     })
+}
+
+/// What keeps the address off the lists, beside the exclusions shown above.
+fn reasons(why: &WhyNot, now: u64) -> Vec<String> {
+    let zones = why.zones.iter().map(|ZoneGap { zone, reason }| format!("zone {zone}: {reason}"));
+    zones.chain(why.feeds.iter().flat_map(|gap| feed_gap(gap, now))).collect()
+}
+
+fn feed_gap(gap: &FeedGap, now: u64) -> Vec<String> {
+    let state = match gap.state {
+        FeedState::Ok => None,
+        FeedState::Waiting => Some("nothing was ever fetched".to_owned()),
+        FeedState::Failing => Some("FAILING".to_owned()),
+        FeedState::Quarantined => Some("QUARANTINED, what was refused is not kept".to_owned()),
+    };
+    let state = state.map(|state| {
+        let since = gap.since.map(|since| format!(", since {}", ago(now, since))).unwrap_or_default();
+        let problem = gap.problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
+        let copy = match (gap.loaded, gap.names_it) {
+            (false, _) => "there is no good copy",
+            (true, false) => "the last good copy does not name the address",
+            (true, true) => "the last good copy names the address",
+        };
+        format!("feed {}: {state}{since}{problem}; {copy}", gap.feed)
+    });
+    let line = |left: &LeftOut| {
+        format!("feed {}: line {} is left out, {}: {}", gap.feed, left.line, left.reason, left.text)
+    };
+    state.into_iter().chain(gap.left_out.iter().map(line)).collect()
 }
 
 fn named_by(named: &NamedBy, now: u64) -> Vec<[String; 2]> {
@@ -198,7 +238,13 @@ mod tests {
     }
 
     fn report(filter: &str, addresses: Vec<Explanation>) -> Lookup {
-        Lookup { origin: Origin::Daemon, notes: Vec::new(), filter: filter.to_owned(), addresses }
+        Lookup {
+            origin: Origin::Daemon,
+            notes: Vec::new(),
+            filter: filter.to_owned(),
+            addresses,
+            why_not: Vec::new(),
+        }
     }
 
     #[test]
@@ -274,6 +320,46 @@ note: feed mine: entries as written are not shown: gone
 last published: generation 1795000000
 "
         );
+    }
+
+    #[test]
+    fn reasons_stand_below_each_address() {
+        let gap = |feed: &str, state, problem: Option<&str>| FeedGap {
+            feed: feed.to_owned(),
+            state,
+            since: problem.map(|_| 1_000),
+            problem: problem.map(str::to_owned),
+            loaded: problem.is_some() || state == FeedState::Ok,
+            names_it: false,
+            left_out: Vec::new(),
+        };
+        let left_out = LeftOut {
+            line: 4,
+            text: "192.0.2.83 2".to_owned(),
+            reason: "its score is below min_score = 3".to_owned(),
+        };
+        let zone = ZoneGap {
+            zone: "bl.example".to_owned(),
+            reason: "none of its feeds lists the address".to_owned(),
+        };
+        let why = WhyNot {
+            address: "192.0.2.83".parse().unwrap(),
+            feeds: vec![
+                FeedGap { left_out: vec![left_out], ..gap("scored", FeedState::Ok, None) },
+                gap("page", FeedState::Quarantined, Some("a web page")),
+                gap("never", FeedState::Waiting, None),
+            ],
+            zones: vec![zone],
+        };
+        let shown = text(&Lookup { why_not: vec![why], ..report("drop", vec![listed()]) }, 1_120);
+        let expected = "
+  filter      drops packets from here
+  why not     zone bl.example: none of its feeds lists the address
+              feed scored: line 4 is left out, its score is below min_score = 3: 192.0.2.83 2
+              feed page: QUARANTINED, what was refused is not kept, since 2m ago: a web page; the last good copy does not name the address
+              feed never: nothing was ever fetched; there is no good copy
+";
+        assert!(shown.contains(expected), "{shown}");
     }
 
     #[test]

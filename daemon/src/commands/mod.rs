@@ -8,9 +8,11 @@ mod diff;
 mod feeds;
 mod formats;
 mod generations;
+mod hold;
 mod live;
 mod lookup;
 mod output;
+mod preview;
 mod run;
 mod status;
 mod text;
@@ -52,6 +54,10 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Generations(args) => generations::run(&args)?,
         Command::Diff(args) => diff::run(&args)?,
         Command::Formats(args) => formats::run(&args)?,
+        Command::Preview(args) => preview::run(&args)?,
+        Command::Pin(args) => hold::pin(&args)?,
+        Command::Rollback(args) => hold::rollback(&args)?,
+        Command::Resume(args) => hold::resume(&args)?,
     };
     Ok(ExitCode::from(match verdict {
         Verdict::Yes => 0,

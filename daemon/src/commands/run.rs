@@ -18,6 +18,7 @@ use crate::stats::Stats;
 use crate::store::{Claim, Opened, Recovered, Store, StoreError};
 use std::io;
 use std::mem::ManuallyDrop;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,12 +109,15 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
         let writer = store.live_writer();
         let entries = Arc::clone(&live_entries);
         let mut engine = Engine::new(Arc::clone(&config), store, fetcher, entries, resumed);
+        let listening = watch::Sender::new(Vec::new());
+        engine.verify_with(listening.subscribe(), Arc::clone(&stats));
         engine.first_cycle().await;
         let status = engine.status();
         let live_entries = live_entries.start(writer).map_err(system("start the thread of live entries"))?;
+        let dns = dns.open(&live, &stats)?;
+        listening.send_replace(dns.local_addrs());
         let (commands, inbox) = mpsc::channel(WAITING_COMMANDS);
         let engine_stopped = spawn_engine(engine, inbox).map_err(system("start the engine thread"))?;
-        let dns = dns.open(&live, &stats)?;
         let process = watch::Sender::new(Process {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -131,7 +135,7 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
             live_entries,
             stats: Arc::clone(&stats),
         })?;
-        let daemon = Daemon { config, commands, dns, control, process, stats, notifier };
+        let daemon = Daemon { config, commands, dns, listening, control, process, stats, notifier };
         daemon.wait(signals, engine_stopped).await
     })
 }
@@ -191,6 +195,8 @@ struct Daemon {
     config: Arc<Config>,
     commands: mpsc::Sender<Command>,
     dns: DnsServer,
+    /// Where it answers, for the verifier.
+    listening: watch::Sender<Vec<SocketAddr>>,
     control: control::Server,
     process: watch::Sender<Process>,
     stats: Arc<Stats>,
@@ -271,6 +277,7 @@ impl Daemon {
         let exclusions = engine::exclusions(&new)?;
         if new.dns != self.config.dns {
             self.dns.set_listen(&new.dns.listen).await?;
+            self.listening.send_replace(self.dns.local_addrs());
         }
         for change in &changes.restart {
             tracing::warn!("{change}: takes effect at the next start");

@@ -4,7 +4,9 @@ use super::text::{age, ago, bytes, columns, counted, number, section};
 use super::{Verdict, client, output, wait};
 use crate::cli;
 use crate::control::report::{Process, Reload, Status};
-use crate::engine::status::{FeedState, FeedStatus, FilterStatus, GenerationStatus, ZoneStatus};
+use crate::engine::status::{
+    FeedState, FeedStatus, FilterStatus, GenerationStatus, HoldStatus, VerifierStatus, ZoneStatus,
+};
 use crate::engine::unix_now;
 use crate::stats::DnsStats;
 use std::error::Error;
@@ -29,10 +31,11 @@ fn text(status: &Status, now: u64) -> String {
         + &section("config", &config(process, now))
         + &section("dns", &process.listen.iter().map(ToString::to_string).collect::<Vec<_>>())
         + &section("queries", &queries(dns))
-        + &section("generation", &generation(&engine.generation, now))
+        + &section("generation", &generation(&engine.generation, engine.hold.as_ref(), now))
         + &section("feeds", &feeds(&engine.feeds))
         + &section("zones", &columns(&engine.zones.iter().map(zone).collect::<Vec<_>>(), &[]))
         + &section("filter", &filter(&engine.filter))
+        + &section("verifier", &verifier(&engine.verifier, now))
         + &section("warnings", &engine.warnings)
 }
 
@@ -75,11 +78,11 @@ fn queries(dns: &DnsStats) -> Vec<String> {
     lines
 }
 
-fn generation(generation: &GenerationStatus, now: u64) -> Vec<String> {
+fn generation(generation: &GenerationStatus, hold: Option<&HoldStatus>, now: u64) -> Vec<String> {
     if generation.serial == 0 {
         return vec!["none yet".to_owned()];
     }
-    vec![
+    let mut lines = vec![
         format!(
             "{}, built {} in {} ms",
             generation.serial,
@@ -102,7 +105,13 @@ fn generation(generation: &GenerationStatus, now: u64) -> Vec<String> {
             counted(generation.exclusions, "exclusion", "exclusions"),
             counted(generation.protections, "protection", "protections")
         ),
-    ]
+    ];
+    lines.extend(hold.map(|hold| {
+        let waiting = if hold.waiting { ", something new waits" } else { "" };
+        let rollback = hold.rolled_back_to.map(|to| format!(" by a rollback to {to}")).unwrap_or_default();
+        format!("HELD since {}{rollback}{waiting}; end it with `blackthorn resume`", ago(now, hold.since))
+    }));
+    lines
 }
 
 /// How many feeds are in which state; those that need somebody's attention by name.
@@ -152,10 +161,33 @@ fn filter(filter: &FilterStatus) -> Vec<String> {
     lines
 }
 
+fn verifier(verifier: &VerifierStatus, now: u64) -> Vec<String> {
+    let Some(last) = &verifier.last else { return vec!["nothing was compared yet".to_owned()] };
+    let kernel = if last.kernel { ", in the kernel too" } else { "" };
+    let outcome = match last.mismatches {
+        0 => "all agree".to_owned(),
+        wrong => format!("{} WRONG", number(wrong)),
+    };
+    vec![
+        format!(
+            "{}: {} with {} by DNS{kernel}: {outcome}",
+            ago(now, last.at),
+            counted(last.addresses, "address", "addresses"),
+            counted(last.questions, "question", "questions"),
+        ),
+        format!(
+            "{} since the start, {} wrong, {}",
+            counted(verifier.rounds, "round", "rounds"),
+            number(verifier.mismatches),
+            counted(verifier.repairs, "repair", "repairs"),
+        ),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::status::{EngineStatus, FilterCounter, InterfaceState};
+    use crate::engine::status::{EngineStatus, FilterCounter, InterfaceState, LastRound};
 
     const NOW: u64 = 1_795_000_000;
 
@@ -241,6 +273,27 @@ mod tests {
                     ],
                     counters: vec![counter("drop-listed", 12_345, 2_048), counter("pass-clean", 1, 60)],
                 },
+                hold: Some(HoldStatus {
+                    serial: 1_794_999_999,
+                    since: NOW - 120,
+                    rolled_back_to: Some(1_794_999_000),
+                    waiting: true,
+                }),
+                verifier: VerifierStatus {
+                    last: Some(LastRound {
+                        at: NOW - 60,
+                        serial: 1_794_999_999,
+                        addresses: 2_011,
+                        questions: 1_024,
+                        kernel: true,
+                        mismatches: 1,
+                        example: Some("192.0.2.1: the kernel says not listed".to_owned()),
+                        problems: Vec::new(),
+                    }),
+                    rounds: 7,
+                    mismatches: 3,
+                    repairs: 1,
+                },
                 warnings: vec!["state directory: no space left".to_owned()],
             },
             dns,
@@ -261,6 +314,7 @@ blackthorn 1.2.3, pid 4711, up 2h
               120,430 IPv4 addresses in 1,000 segments, 1 IPv6 segment
               12 listings, table 518.5 KiB
               9 exclusions, 20 protections
+              HELD since 2m ago by a rollback to 1794999000, something new waits; end it with `blackthorn resume`
   feeds       2 ok
               1 waiting: e
               2 FAILING: b, d
@@ -271,6 +325,8 @@ blackthorn 1.2.3, pid 4711, up 2h
               wg0   NOT ATTACHED  no such interface
               drop-listed  12,345 packets   2.0 KiB
               pass-clean         1 packet  60 bytes
+  verifier    1m ago: 2,011 addresses with 1,024 questions by DNS, in the kernel too: 1 WRONG
+              7 rounds since the start, 3 wrong, 1 repair
   warnings    state directory: no space left
 "
         );
@@ -295,6 +351,7 @@ blackthorn 1.2.3, pid 4711, up 2h
             "  feeds       0 ok\n",
             "  zones       none\n",
             "  filter      off: no interface is configured\n",
+            "  verifier    nothing was compared yet\n",
             "  warnings    none\n",
         ] {
             assert!(shown.contains(line), "{line}{shown}");

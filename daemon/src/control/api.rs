@@ -3,16 +3,19 @@
 use super::report::{Failure, Feeds, Lookup, Origin, Rejects, Status};
 use super::{Control, live};
 use crate::core::entry::FeedId;
-use crate::core::explain::{Explanation, explain};
+use crate::core::explain::explain;
 use crate::engine::Command;
-use crate::engine::status::EngineStatus;
+use crate::engine::hold::{Held, HoldChange};
+use crate::engine::preview::{Preview, PreviewError};
+use crate::engine::status::{EngineStatus, FeedStatus};
+use crate::engine::why_not::why_not;
 use crate::engine::written::fill_lines;
 use crate::generations::fill_since;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,6 +28,8 @@ use tokio::time::timeout;
 pub(super) const MAX_ADDRESSES: usize = 100;
 /// Longest wait for the engine, which may be compiling a generation.
 const ENGINE_TIME: Duration = Duration::from_secs(10);
+/// Longest wait for something that may end in a whole generation.
+const LONG_TIME: Duration = Duration::from_secs(55);
 /// Longest wait for a fresh status; the last one is at hand.
 const REPORT_TIME: Duration = Duration::from_millis(500);
 /// Longest wait for the entries as written; the rest of a lookup is there at once.
@@ -68,20 +73,25 @@ pub(super) fn router(control: Control) -> Router {
         .route("/v1/feeds/{id}/rejects", get(rejects))
         .route("/v1/lookup", get(lookup))
         .merge(live::routes())
+        .route("/v1/preview", get(preview))
+        .route("/v1/pin", post(pin))
+        .route("/v1/resume", post(resume))
+        .route("/v1/rollback/{serial}", post(rollback))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Api { control, reading: Arc::new(Semaphore::new(1)) })
 }
 
 async fn unknown(uri: Uri) -> ApiError {
-    let known = "/v1/status, /v1/feeds, /v1/feeds/ID/rejects, /v1/lookup?address=ADDRESS, /v1/live";
+    let known = "/v1/status, /v1/feeds, /v1/feeds/ID/rejects, /v1/lookup?address=ADDRESS, /v1/preview, /v1/live, and to \
+                 change something POST /v1/pin, /v1/resume, /v1/rollback/SERIAL";
     ApiError(StatusCode::NOT_FOUND, format!("nothing at {}; there are {known}", uri.path()))
 }
 
 async fn wrong_method(method: Method) -> ApiError {
     ApiError(
         StatusCode::METHOD_NOT_ALLOWED,
-        format!("{method} is not supported here; use GET, and POST and DELETE for /v1/live only"),
+        format!("{method} is not supported here; use GET to ask, POST to change, DELETE for /v1/live only"),
     )
 }
 
@@ -119,20 +129,61 @@ async fn rejects(
     let Path(id) = id?;
     let unknown = || ApiError(StatusCode::NOT_FOUND, format!("no feed {id:?} is configured"));
     let feed = FeedId::new(&id).map_err(|_| unknown())?;
-    let (answer, rejects) = oneshot::channel();
+    let rejects = command(&control, ENGINE_TIME, |answer| Command::Rejects { feed, answer }).await?;
+    let rejects = rejects.ok_or_else(unknown)?.to_vec();
+    Ok(Json(Rejects { origin: Origin::Daemon, feed: id, rejects }))
+}
+
+/// Sends the engine a command and waits for its answer.
+async fn command<T>(
+    control: &Control,
+    limit: Duration,
+    command: impl FnOnce(oneshot::Sender<T>) -> Command,
+) -> Result<T, ApiError> {
+    let (answer, answered) = oneshot::channel();
     let ask = async {
-        control.commands.send(Command::Rejects { feed, answer }).await.ok()?;
-        rejects.await.ok()
+        control.commands.send(command(answer)).await.ok()?;
+        answered.await.ok()
     };
     let busy = |what: &str| ApiError(StatusCode::SERVICE_UNAVAILABLE, what.to_owned());
-    match timeout(ENGINE_TIME, ask).await {
-        Ok(Some(Some(rejects))) => {
-            Ok(Json(Rejects { origin: Origin::Daemon, feed: id, rejects: rejects.to_vec() }))
-        }
-        Ok(Some(None)) => Err(unknown()),
+    match timeout(limit, ask).await {
+        Ok(Some(answer)) => Ok(answer),
         Ok(None) => Err(busy("the daemon is stopping")),
         Err(_) => Err(busy("the engine is busy with a generation; try again in a moment")),
     }
+}
+
+async fn preview(State(Api { control, .. }): State<Api>) -> Result<Json<Preview>, ApiError> {
+    let preview = command(&control, LONG_TIME, |answer| Command::Preview { answer }).await?;
+    preview.map(Json).map_err(|error| {
+        let status = match error {
+            PreviewError::Build(_) => StatusCode::CONFLICT,
+            PreviewError::Busy | PreviewError::NothingLive => StatusCode::SERVICE_UNAVAILABLE,
+            PreviewError::Lost(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        ApiError(status, error.to_string())
+    })
+}
+
+async fn pin(State(Api { control, .. }): State<Api>) -> Result<Json<Held>, ApiError> {
+    hold(&control, HoldChange::Pin).await
+}
+
+async fn resume(State(Api { control, .. }): State<Api>) -> Result<Json<Held>, ApiError> {
+    hold(&control, HoldChange::Resume).await
+}
+
+async fn rollback(
+    State(Api { control, .. }): State<Api>,
+    serial: Result<Path<u32>, PathRejection>,
+) -> Result<Json<Held>, ApiError> {
+    let Path(serial) = serial?;
+    hold(&control, HoldChange::RollBack(serial)).await
+}
+
+async fn hold(control: &Control, change: HoldChange) -> Result<Json<Held>, ApiError> {
+    let held = command(control, LONG_TIME, |answer| Command::Hold { change, answer }).await?;
+    held.map(Json).map_err(|error| ApiError(StatusCode::CONFLICT, error.to_string()))
 }
 
 async fn lookup(
@@ -140,59 +191,81 @@ async fn lookup(
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Json<Lookup>, ApiError> {
     let Query(query) = query?;
-    let addresses = addresses(&query).map_err(|error| ApiError(StatusCode::BAD_REQUEST, error))?;
+    let asked = Asked::read(&query).map_err(|error| ApiError(StatusCode::BAD_REQUEST, error))?;
     let Some(view) = api.control.live.view() else {
         return Err(ApiError(StatusCode::SERVICE_UNAVAILABLE, "no generation is published yet".to_owned()));
     };
     // Looks through all exclusions, of which there may be millions: not on a thread that answers DNS.
-    let explained = spawn_blocking(move || {
-        addresses.into_iter().map(|a| explain(&view.generation, &view.overlay, a)).collect()
-    });
-    let addresses = explained
+    let explain_all =
+        move || asked.addresses.iter().map(|&a| explain(&view.generation, &view.overlay, a)).collect();
+    let addresses = spawn_blocking(explain_all)
         .await
         .map_err(|lost| ApiError(StatusCode::INTERNAL_SERVER_ERROR, format!("explaining failed: {lost}")))?;
-    let (addresses, notes) = with_lines(&api, addresses).await;
+    let feeds = if asked.why_not { engine_status(&api.control).await.feeds.clone() } else { Vec::new() };
     let filter = api.control.engine.borrow().filter.action.clone();
-    Ok(Json(Lookup { origin: Origin::Daemon, notes, filter, addresses }))
+    let report = Lookup { origin: Origin::Daemon, notes: Vec::new(), filter, addresses, why_not: Vec::new() };
+    Ok(Json(with_bodies(&api, report, asked.why_not.then_some(feeds)).await))
 }
 
-/// The explanations with the entries as written, or else as they are, with a note that says why.
-async fn with_lines(api: &Api, explanations: Vec<Explanation>) -> (Vec<Explanation>, Vec<String>) {
+/// The report with what only the stored copies tell: entries as written and, with the status of the `feeds`, why not.
+/// What cannot be read in time is left out, with a note that says why.
+async fn with_bodies(api: &Api, report: Lookup, feeds: Option<Vec<FeedStatus>>) -> Lookup {
     let config = Arc::clone(&api.control.config.borrow());
-    let mut filled = explanations.clone();
+    let mut filled = report.clone();
     let fill = async {
         // Never closed.
         let permit = Arc::clone(&api.reading).acquire_owned().await.ok()?;
         let reading = spawn_blocking(move || {
-            let notes = fill_lines(&config, &mut filled);
-            fill_since(&config.state_dir, &mut filled);
+            filled.notes = fill_lines(&config, &mut filled.addresses);
+            fill_since(&config.state_dir, &mut filled.addresses);
+            if let Some(feeds) = feeds {
+                let (reasons, notes) = why_not(&config, &feeds, &filled.addresses);
+                filled.why_not = reasons;
+                filled.notes.extend(notes);
+            }
             // The thread cannot be stopped: even if nobody waits any more, the next one does not start before its end.
             drop(permit);
-            (filled, notes)
+            filled
         });
         reading.await.ok()
     };
-    match timeout(LINES_TIME, fill).await {
-        Ok(Some(filled)) => filled,
-        Ok(None) => (explanations, vec!["entries as written are not shown: reading them failed".to_owned()]),
+    let note = match timeout(LINES_TIME, fill).await {
+        Ok(Some(filled)) => return filled,
+        Ok(None) => "entries as written are not shown: reading them failed".to_owned(),
         Err(_) => {
-            let note =
-                format!("entries as written are not shown: reading takes over {} s", LINES_TIME.as_secs());
-            (explanations, vec![note])
+            format!("entries as written are not shown: reading takes over {} s", LINES_TIME.as_secs())
         }
-    }
+    };
+    Lookup { notes: vec![note], ..report }
 }
 
-fn addresses(query: &[(String, String)]) -> Result<Vec<IpAddr>, String> {
-    if query.is_empty() {
-        return Err("give addresses, as in /v1/lookup?address=192.0.2.1&address=2001:db8::1".to_owned());
+/// What a lookup asks for.
+struct Asked {
+    addresses: Vec<IpAddr>,
+    why_not: bool,
+}
+
+impl Asked {
+    fn read(query: &[(String, String)]) -> Result<Self, String> {
+        let mut asked = Self { addresses: Vec::new(), why_not: false };
+        for (key, value) in query {
+            match key.as_str() {
+                "address" => {
+                    let address =
+                        value.parse().map_err(|_| format!("{value:?} is no IPv4 or IPv6 address"))?;
+                    asked.addresses.push(address);
+                }
+                "why_not" => {
+                    asked.why_not =
+                        value.parse().map_err(|_| format!("why_not is true or false, not {value:?}"))?;
+                }
+                _ => return Err(format!("unknown parameter {key:?}; allowed: address, why_not")),
+            }
+        }
+        match asked.addresses.len() {
+            0 => Err("give addresses, as in /v1/lookup?address=192.0.2.1&address=2001:db8::1".to_owned()),
+            1..=MAX_ADDRESSES => Ok(asked),
+            many => Err(format!("{many} addresses, at most {MAX_ADDRESSES} go into one request")),
+        }
     }
-    if query.len() > MAX_ADDRESSES {
-        return Err(format!("{} addresses, at most {MAX_ADDRESSES} go into one request", query.len()));
-    }
-    let address = |(key, value): &(String, String)| match key.as_str() {
-        "address" => value.parse().map_err(|_| format!("{value:?} is no IPv4 or IPv6 address")),
-        _ => Err(format!("unknown parameter {key:?}; allowed: address")),
-    };
-    query.iter().map(address).collect()
 }

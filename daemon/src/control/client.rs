@@ -2,6 +2,8 @@
 
 use super::api::MAX_ADDRESSES;
 use super::report::{Failure, Feeds, LiveChanged, LiveReport, Lookup, Rejects, RemoveLive, SetLive, Status};
+use crate::engine::hold::Held;
+use crate::engine::preview::Preview;
 use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
@@ -99,20 +101,54 @@ impl Client {
         self.get(&format!("/v1/feeds/{}/rejects", escape(feed))).await
     }
 
-    /// Explains addresses, at least one. Asks again for hundred of them.
+    /// Explains addresses, at least one; with `why_not` also what keeps each off the lists. Asks again for hundred of
+    /// them.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn lookup(&self, addresses: &[IpAddr]) -> Result<Lookup, ClientError> {
+    pub async fn lookup(&self, addresses: &[IpAddr], why_not: bool) -> Result<Lookup, ClientError> {
         let (first, rest) = addresses.split_at(addresses.len().min(MAX_ADDRESSES));
-        let mut report: Lookup = self.get(&lookup_path(first)).await?;
+        let mut report: Lookup = self.get(&lookup_path(first, why_not)).await?;
         for some in rest.chunks(MAX_ADDRESSES) {
-            let more: Lookup = self.get(&lookup_path(some)).await?;
+            let more: Lookup = self.get(&lookup_path(some, why_not)).await?;
             report.addresses.extend(more.addresses);
+            report.why_not.extend(more.why_not);
             let new = more.notes.into_iter().filter(|note| !report.notes.contains(note));
             report.notes.extend(new.collect::<Vec<_>>());
         }
         Ok(report)
+    }
+
+    /// What the next cycle would change.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] when there is nothing to compare.
+    pub async fn preview(&self) -> Result<Preview, ClientError> {
+        self.get("/v1/preview").await
+    }
+
+    /// Holds the live generation.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] when there is none.
+    pub async fn pin(&self) -> Result<Held, ClientError> {
+        self.post("/v1/pin").await
+    }
+
+    /// Publishes an earlier generation again and holds it.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] when it cannot be had or must not be served.
+    pub async fn rollback(&self, serial: u32) -> Result<Held, ClientError> {
+        self.post(&format!("/v1/rollback/{serial}")).await
+    }
+
+    /// Ends a hold.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn resume(&self) -> Result<Held, ClientError> {
+        self.post("/v1/resume").await
     }
 
     /// The live entries.
@@ -141,6 +177,10 @@ impl Client {
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.request(Method::GET, path, Bytes::new()).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.request(Method::POST, path, Bytes::new()).await
     }
 
     async fn send<T: DeserializeOwned>(
@@ -201,8 +241,11 @@ impl Client {
     }
 }
 
-fn lookup_path(addresses: &[IpAddr]) -> String {
-    let query: Vec<String> = addresses.iter().map(|address| format!("address={address}")).collect();
+fn lookup_path(addresses: &[IpAddr], why_not: bool) -> String {
+    let mut query: Vec<String> = addresses.iter().map(|address| format!("address={address}")).collect();
+    if why_not {
+        query.push("why_not=true".to_owned());
+    }
     format!("/v1/lookup?{}", query.join("&"))
 }
 

@@ -1,8 +1,8 @@
 //! The control socket: HTTP over a unix socket, for `status`, `feeds` and `lookup` beside a running daemon.
 //!
 //! In flow order: `socket` makes the socket file, `server` takes connections within bounds, `api` answers requests,
-//! `report` is what it answers with; [`client`] asks, from another process. Everything is read-only: it shows what the
-//! engine publishes, and for lookups the stored entries as written. Access is a matter of the socket's mode: owner and
+//! `report` is what it answers with; [`client`] asks, from another process. Requests with GET only show
+//! what the engine publishes, and for lookups the stored entries as written; those with POST are commands to the engine. Access is a matter of the socket's mode: owner and
 //! group of the daemon.
 
 mod api;

@@ -6,6 +6,7 @@ use crate::core::explain::{Explanation, LiveVerdict};
 use crate::core::feed::Reject;
 use crate::core::live_set::Action;
 use crate::engine::status::{EngineStatus, FeedStatus};
+use crate::engine::why_not::WhyNot;
 use crate::stats::DnsStats;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -79,7 +80,7 @@ pub struct Rejects {
     pub rejects: Vec<Reject>,
 }
 
-/// `GET /v1/lookup?address=…`.
+/// `GET /v1/lookup?address=…`, with `&why_not=true` for the reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lookup {
     /// Where this comes from.
@@ -90,6 +91,9 @@ pub struct Lookup {
     pub filter: String,
     /// One answer for each address, in the order asked.
     pub addresses: Vec<Explanation>,
+    /// If asked for, what keeps each address off the lists, in the same order.
+    #[serde(default)]
+    pub why_not: Vec<WhyNot>,
 }
 
 /// `POST /v1/live`: block or allow networks.

@@ -8,7 +8,9 @@ use crate::core::feed::{Reject, RejectReason};
 use crate::core::live_set::Action;
 use crate::engine::Command;
 use crate::engine::disk::Disk;
+use crate::engine::hold::{Held, HoldChange, HoldError};
 use crate::engine::live_entries::LiveEntries;
+use crate::engine::preview::PreviewError;
 use crate::engine::status::EngineStatus;
 use crate::live::Live;
 use crate::stats::Stats;
@@ -120,6 +122,13 @@ async fn stand_in(
             Command::Rejects { feed, answer } => {
                 answer.send((feed.as_str() == "mine").then(|| [reject()].into())).unwrap();
             }
+            Command::Hold { change: HoldChange::Pin | HoldChange::RollBack(_), answer } => {
+                answer.send(Err(HoldError::Nothing)).unwrap();
+            }
+            Command::Hold { change: HoldChange::Resume, answer } => {
+                answer.send(Ok(Held { serial: 7, hold: None, changed: true, not_saved: None })).unwrap();
+            }
+            Command::Preview { answer } => answer.send(Err(PreviewError::Busy)).unwrap(),
             Command::Reload { .. } => panic!("nobody asks for that here"),
         }
     }
@@ -148,7 +157,7 @@ async fn lookups_show_the_entries_as_written() {
     let daemon = Daemon::start();
     let addresses = ["192.0.2.7", "::ffff:192.0.2.81", "2001:db8::1", "198.51.100.1"];
     let addresses = addresses.map(|address| address.parse().unwrap());
-    let report = daemon.client().lookup(&addresses).await.unwrap();
+    let report = daemon.client().lookup(&addresses, false).await.unwrap();
     assert_eq!((report.origin, report.notes.len(), &*report.filter), (Origin::Daemon, 0, ""));
     let shown: Vec<String> = report
         .addresses
@@ -173,7 +182,7 @@ async fn lookups_show_the_entries_as_written() {
 async fn a_lookup_does_not_fail_for_lines_that_cannot_be_read() {
     let daemon = Daemon::start();
     std::fs::remove_file(daemon.dir.path().join("mine.txt")).unwrap();
-    let report = daemon.client().lookup(&["192.0.2.7".parse().unwrap()]).await.unwrap();
+    let report = daemon.client().lookup(&["192.0.2.7".parse().unwrap()], false).await.unwrap();
     assert!(report.addresses[0].listed);
     assert!(
         report.notes[0].starts_with("feed mine: entries as written are not shown: "),
@@ -181,15 +190,26 @@ async fn a_lookup_does_not_fail_for_lines_that_cannot_be_read() {
         report.notes
     );
     std::fs::write(daemon.dir.path().join("mine.txt"), "198.51.100.1\n").unwrap();
-    let report = daemon.client().lookup(&["192.0.2.7".parse().unwrap()]).await.unwrap();
+    let report = daemon.client().lookup(&["192.0.2.7".parse().unwrap()], false).await.unwrap();
     assert!(report.notes[0].contains("does not have 1 of them any more"), "{:?}", report.notes);
+}
+
+#[tokio::test]
+async fn reasons_come_when_asked_for_one_for_each_address() {
+    let daemon = Daemon::start();
+    let addresses: Vec<_> = (0..120).map(|n: u8| std::net::IpAddr::from([192, 0, 2, n])).collect();
+    let report = daemon.client().lookup(&addresses, true).await.unwrap();
+    assert_eq!(report.why_not.iter().map(|why| why.address).collect::<Vec<_>>(), addresses);
+    let reasons = |n: usize| report.why_not[n].zones.iter().map(|z| z.reason.as_str()).collect::<Vec<_>>();
+    assert_eq!((reasons(7), reasons(85)), (vec![], vec!["an exclusion holds the address back"]));
+    assert_eq!(daemon.client().lookup(&addresses[..1], false).await.unwrap().why_not, []);
 }
 
 #[tokio::test]
 async fn many_addresses_take_several_requests() {
     let daemon = Daemon::start();
     let addresses: Vec<_> = (0..250).map(|n: u8| std::net::IpAddr::from([192, 0, 2, n])).collect();
-    let report = daemon.client().lookup(&addresses).await.unwrap();
+    let report = daemon.client().lookup(&addresses, false).await.unwrap();
     assert_eq!(report.addresses.iter().map(|e| e.address).collect::<Vec<_>>(), addresses);
     let query = "address=192.0.2.1&".repeat(101);
     let answer = daemon.raw(format!("GET /v1/lookup?{query} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await;
@@ -216,6 +236,16 @@ async fn rejects_come_from_the_engine() {
 }
 
 #[tokio::test]
+async fn commands_are_posted_and_refusals_come_back() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    assert!(client.resume().await.unwrap().changed);
+    let error = client.pin().await.unwrap_err();
+    assert_eq!(error.to_string(), HoldError::Nothing.to_string());
+    assert_eq!(client.preview().await.unwrap_err().to_string(), "another preview is under way; wait for it");
+}
+
+#[tokio::test]
 async fn hostile_requests_get_an_error() {
     let daemon = Daemon::start();
     for (request, status, said) in [
@@ -224,11 +254,19 @@ async fn hostile_requests_get_an_error() {
         ("GET /v1/lookup?address= HTTP/1.1", 400, "is no IPv4 or IPv6 address"),
         ("GET /v1/lookup?address=192.0.2.300 HTTP/1.1", 400, "192.0.2.300"),
         ("GET /v1/lookup?address=192.0.2.1&x=1 HTTP/1.1", 400, "unknown parameter"),
+        ("GET /v1/lookup?address=192.0.2.1&why_not=maybe HTTP/1.1", 400, "true or false"),
+        ("GET /v1/lookup?why_not=true HTTP/1.1", 400, "give addresses"),
         ("GET /v1/lookup?address=%ff HTTP/1.1", 400, "error"),
         ("GET /v1/feeds/%ff/rejects HTTP/1.1", 400, "error"),
         ("GET /v1/feeds/%2e%2e%2f/rejects HTTP/1.1", 404, "no feed"),
         ("POST /v1/status HTTP/1.1", 405, "POST is not supported here; use GET"),
         ("DELETE /v1/feeds/mine/rejects HTTP/1.1", 405, "use GET"),
+        ("GET /v1/pin HTTP/1.1", 405, "POST to change"),
+        ("POST /v1/pin HTTP/1.1", 409, "no generation is published yet"),
+        ("POST /v1/rollback/-1 HTTP/1.1", 400, "error"),
+        ("POST /v1/rollback/4294967296 HTTP/1.1", 400, "error"),
+        ("GET /v1/preview HTTP/1.1", 503, "another preview is under way"),
+        ("POST /v1/preview HTTP/1.1", 405, "use GET"),
     ] {
         let answer = daemon.raw(format!("{request}\r\nHost: x\r\n\r\n").as_bytes()).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
@@ -355,7 +393,7 @@ async fn networks_are_blocked_allowed_listed_and_taken_back() {
     assert_eq!(report.entries[0].by, unsafe { libc::getuid() });
 
     let asked = ["203.0.113.7", "192.0.2.7", "2001:db8:7::1"].map(|address| address.parse().unwrap());
-    let lookup = client.lookup(&asked).await.unwrap();
+    let lookup = client.lookup(&asked, false).await.unwrap();
     let verdicts: Vec<_> = lookup.addresses.iter().map(|e| (e.listed, e.filter.drop)).collect();
     assert_eq!(verdicts, [(true, true), (false, false), (true, true)]);
     let allowed = lookup.addresses[1].live.as_ref().unwrap();
@@ -404,7 +442,8 @@ async fn changes_that_look_like_mistakes_change_nothing() {
     assert_eq!(client.live().await.unwrap().entries, []);
     let forced = SetLive { force: true, ..set(Action::Block, &["10.0.0.0/9", "0.0.0.0/0"]) };
     assert_eq!(client.set_live(&forced).await.unwrap().changed, 2);
-    let lookup = client.lookup(&["10.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()]).await.unwrap();
+    let lookup =
+        client.lookup(&["10.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()], false).await.unwrap();
     assert_eq!((lookup.addresses[0].listed, lookup.addresses[0].filter.drop), (true, false));
     assert_eq!(lookup.addresses[1].live, None);
 }

@@ -8,6 +8,7 @@ use super::merge::{MergeError, Merged, Sources, merge};
 use super::network::Network;
 use super::protection::Reservations;
 use super::table::{Table, TableError};
+use super::verify::{self, Mismatch};
 use super::zone::{Zone, ZoneError, ZoneSpec, test_addresses};
 use std::sync::Arc;
 use thiserror::Error;
@@ -39,13 +40,16 @@ pub enum BuildError {
     /// A zone cannot be served as configured.
     #[error(transparent)]
     Zone(#[from] ZoneError),
+    /// The table does not say what was merged.
+    #[error("{0}; this is a defect or damaged memory, the table is not used")]
+    Wrong(Mismatch),
 }
 
 /// Merges and compiles. `serial` and `built_at` (seconds since 1970) are stamped on the result; lineage and the copies
 /// of the feeds are for the caller to fill in.
 ///
 /// # Errors
-/// When listings or table would not fit their format. Nothing is ever built in part.
+/// When listings or table would not fit their format, or the table came out wrong. Nothing is ever built in part.
 pub fn build(plan: &Plan<'_>, serial: u32, built_at: u64) -> Result<Generation, BuildError> {
     let test_entries = test_entries(plan.zones);
     let mut sources: Vec<(FeedIndex, &Flat)> = (0..)
@@ -61,7 +65,13 @@ pub fn build(plan: &Plan<'_>, serial: u32, built_at: u64) -> Result<Generation, 
         protected: plan.protections.coverage(),
         filter_feeds: plan.filter_feeds,
     })?;
+    // Before the segments go into the table; another part of them in each build.
+    let probes = verify::from_segments(&v4, &v6, built_at ^ u64::from(serial) << 32);
     let table = Table::compile(&v4, &v6)?;
+    let mismatch = verify::first_mismatch(&probes, "the compiled table", |address| table.lookup(address));
+    if let Some(mismatch) = mismatch {
+        return Err(BuildError::Wrong(mismatch));
+    }
     let size = Size::of(&v4, &v6);
     // The image is the only copy from here on.
     drop((v4, v6));

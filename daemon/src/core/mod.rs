@@ -39,5 +39,6 @@ pub mod special;
 pub mod table;
 pub mod text;
 pub mod validators;
+pub mod verify;
 pub mod view;
 pub mod zone;

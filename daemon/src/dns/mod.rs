@@ -3,10 +3,13 @@
 //! Flow: `bind` makes the sockets before privileges are dropped; `udp` and `tcp` move messages; `handler` turns one
 //! message into at most one reply, asking [`crate::core::answer`] what to say; `wire` writes it down.
 //!
+//! The way round, [`client`] asks a server, for checks of our own port.
+//!
 //! hickory reads the messages. Its server loop is not used: that always spells out the owner of the first record,
 //! so replies would be longer than the limits assumed for texts, and it answers some packets that are replies.
 
 mod bind;
+pub mod client;
 mod handler;
 mod tcp;
 mod udp;

@@ -11,7 +11,7 @@ use crate::core::flatten::Flat;
 use crate::core::generation::Generation;
 use crate::core::listing::FeedIndex;
 use crate::core::protection::{Reservations, Reserved};
-use crate::generations::{Generations, Newest, Retention, WriteError};
+use crate::generations::{Generations, Newest, OpenError, Retention, WriteError};
 use crate::live::Live;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -115,6 +115,11 @@ impl Keeper {
     /// `written` is the serial of the newest undamaged file.
     pub(super) fn new(files: Generations, written: u32) -> Self {
         Self { files, written, problem: None }
+    }
+
+    /// An earlier generation.
+    pub(super) fn generation(&self, serial: u32) -> Result<Generation, OpenError> {
+        self.files.generation(serial)
     }
 
     /// Writes a generation that is about to be published after `before`, unless its file is there and fits the next

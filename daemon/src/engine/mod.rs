@@ -4,23 +4,28 @@
 //! and commands reach it one at a time; everybody else reads what it publishes. In flow order: `slot` parses and judges
 //! one feed, [`exclude`] and [`host`] say what must not be listed or dropped, `publish` builds and publishes,
 //! `generations` serves the last one at start and keeps each new one on disk, [`live_entries`] is what operators put over
-//! it by hand, [`status`] is what the engine says of itself. [`disk`] and [`written`] read the same things beside the
-//! engine, for commands and lookups.
+//! it by hand, `verifier` compares what is served with it, [`hold`] keeps it in force, [`status`] is what the engine says
+//! of itself. [`preview`], [`disk`], [`written`] and [`why_not`] read the same things beside the engine, for commands and
+//! lookups.
 //!
 //! Memory: per feed the flattened segments (12 bytes a segment for IPv4, 48 for IPv6), held once and shared with the
 //! generation; while building, a second generation beside the live one.
 
 pub mod disk;
 pub mod exclude;
+pub mod hold;
 pub mod host;
 pub mod live_entries;
+pub mod preview;
 pub mod status;
+pub mod why_not;
 pub mod written;
 
 mod generations;
 mod packet_filter;
 mod publish;
 mod slot;
+mod verifier;
 
 pub use exclude::ExcludeError;
 pub use generations::Resumed;
@@ -30,20 +35,26 @@ use crate::collector::{FetchLimits, Fetched, Fetcher};
 use crate::config::{Config, Source};
 use crate::core::entry::FeedId;
 use crate::core::feed::Reject;
+use crate::core::generation::Generation;
 use crate::core::listing::FeedIndex;
 use crate::core::protection::{Reservations, Reserved, built_in_exclusions};
 use crate::core::zone::{Zone, ZoneSpec};
+use crate::stats::Stats;
 use crate::store::{LastGood, Store};
+use hold::{Held, HoldChange, HoldError};
 use live_entries::LiveEntries;
 use packet_filter::PacketFilter;
+use preview::{Known, Preview, PreviewError};
 use publish::Publisher;
 use slot::Slot;
-use status::{EngineStatus, ZoneStatus};
+use status::{EngineStatus, HoldStatus, ZoneStatus};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
+use verifier::{Repair, Step, Verifier};
 
 /// How often own addresses and interfaces are looked at again.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
@@ -76,6 +87,18 @@ pub enum Command {
         /// Where to send them.
         answer: oneshot::Sender<Option<Arc<[Reject]>>>,
     },
+    /// Hold the live generation or an earlier one, or end that.
+    Hold {
+        /// Which of these.
+        change: HoldChange,
+        /// Where to say what came of it.
+        answer: oneshot::Sender<Result<Held, HoldError>>,
+    },
+    /// Find out what the next cycle would change. Made beside the engine; given up when nobody waits any more.
+    Preview {
+        /// Where to send it.
+        answer: oneshot::Sender<Result<Preview, PreviewError>>,
+    },
 }
 
 /// The engine, before it runs.
@@ -87,9 +110,14 @@ pub struct Engine {
     exclusions: Reservations,
     filter: PacketFilter,
     publisher: Publisher,
+    verifier: Verifier,
     status: watch::Sender<Arc<EngineStatus>>,
     /// Why something that should be saved is not.
     save_problem: Option<String>,
+    /// Set while nothing new may be published.
+    hold: Option<HoldStatus>,
+    /// Keeps previews apart.
+    one_preview: Arc<Semaphore>,
     /// The data changed since the last publication.
     dirty: bool,
 }
@@ -132,18 +160,23 @@ impl Engine {
                 resumed.recover(index, slot);
             }
         }
-        Self {
+        let mut engine = Self {
             slots,
             publisher: Publisher::new(live_entries, &store, &resumed),
             exclusions: resumed.exclusions,
             filter: resumed.filter,
+            verifier: Verifier::new(watch::Sender::new(Vec::new()).subscribe(), Arc::default()),
             status: watch::Sender::new(Arc::default()),
             store,
             fetcher,
             config,
             save_problem,
+            hold: None,
+            one_preview: Arc::new(Semaphore::new(1)),
             dirty: true,
-        }
+        };
+        engine.recall_hold();
+        engine
     }
 
     /// What the engine says of itself, now and later.
@@ -151,8 +184,14 @@ impl Engine {
         self.status.subscribe()
     }
 
+    /// Lets the verifier ask DNS at these addresses, as they are at the time, and count in `stats`.
+    pub fn verify_with(&mut self, listening: watch::Receiver<Vec<SocketAddr>>, stats: Arc<Stats>) {
+        self.verifier = Verifier::new(listening, stats);
+    }
+
     /// Reads the feeds that are files and publishes the first generation. No network is touched.
     pub async fn first_cycle(&mut self) {
+        self.restore_held();
         self.read_local_feeds().await;
         self.publish();
     }
@@ -188,6 +227,10 @@ impl Engine {
                         let slot = self.slots.iter().find(|slot| slot.feed.id == feed);
                         let _ = answer.send(slot.map(Slot::rejects));
                     }
+                    Some(Command::Preview { answer }) => self.begin_preview(answer),
+                    Some(Command::Hold { change, answer }) => {
+                        let _ = answer.send(self.change_hold(change));
+                    }
                 },
                 Some(delivery) = deliveries.recv() => {
                     self.take(delivery);
@@ -200,6 +243,7 @@ impl Engine {
                     }
                     self.report();
                 }
+                step = self.verifier.next() => self.verify(step),
                 () = sleep_until(housekeeping) => {
                     housekeeping = Instant::now() + HOUSEKEEPING;
                     self.housekeeping();
@@ -211,13 +255,58 @@ impl Engine {
 
     /// Local addresses and interfaces come and go; a refused publication is tried again.
     fn housekeeping(&mut self) {
-        if self.dirty || self.publisher.host_changed() {
+        if self.dirty || !self.is_held() && self.publisher.host_changed() {
             self.publish();
         }
         self.publisher.retry_file();
         // A table that was refused keeps the settings it was to come with waiting too.
-        if !self.dirty {
+        if !self.dirty && self.filter_may_follow() {
             self.filter.refresh(&self.config.filter);
+        }
+        self.report();
+    }
+
+    /// Makes a preview on copies, in a task of its own.
+    fn begin_preview(&self, mut answer: oneshot::Sender<Result<Preview, PreviewError>>) {
+        let validators = |slot: &Slot| match slot.feed.source {
+            // As in every cycle, files are read whole.
+            Source::Path(_) => None,
+            Source::Url(_) => self.store.validators(&slot.feed.id, &slot.feed.source).unwrap_or_default(),
+        };
+        let known = Known {
+            config: Arc::clone(&self.config),
+            validators: self.slots.iter().map(validators).collect(),
+            slots: self.slots.clone(),
+            exclusions: self.exclusions.clone(),
+            live: self.publisher.live(),
+            fetcher: Arc::clone(&self.fetcher),
+            one_at_a_time: Arc::clone(&self.one_preview),
+        };
+        tokio::spawn(async move {
+            tokio::select! {
+                preview = preview::preview(known) => {
+                    let _ = answer.send(preview);
+                }
+                () = answer.closed() => {}
+            }
+        });
+    }
+
+    /// One step of the verifier, and the repair if something is wrong.
+    fn verify(&mut self, step: Step) {
+        let current = self.publisher.view();
+        let round = match step {
+            Step::Due => return self.verifier.begin(current),
+            Step::Asked(round) => round,
+        };
+        match self.verifier.finish(round, current.as_ref(), &self.filter) {
+            Repair::None => {}
+            Repair::Republish => match self.publisher.republish(&mut self.filter) {
+                Ok(()) => tracing::warn!("published the same generation again to repair it"),
+                Err(error) => tracing::error!("cannot repair: {error}"),
+            },
+            Repair::Rebuild if self.is_held() => self.restore_damaged(),
+            Repair::Rebuild => self.publish(),
         }
         self.report();
     }
@@ -242,7 +331,10 @@ impl Engine {
         }
         self.config = config;
         self.read_local_feeds().await;
-        if self.filter.is_on() && self.config.filter.enforce {
+        if self.is_held() {
+            self.filter_follows();
+            self.publish();
+        } else if self.filter.is_on() && self.config.filter.enforce {
             // The table in force lacks the new exclusions: it must not begin to drop.
             self.publish();
             if !self.dirty {
@@ -371,6 +463,9 @@ impl Engine {
     }
 
     fn publish(&mut self) {
+        if self.is_held() {
+            return self.look_what_waits();
+        }
         let published = match self.publisher.build(&self.config, &self.slots, &self.exclusions) {
             Ok(next) => {
                 // Before anybody can see it, so that a crash cannot give its serial to something else.
@@ -381,6 +476,8 @@ impl Engine {
             Err(error) => Err(error.to_string()),
         };
         self.dirty = published.is_err();
+        self.verifier.published();
+        self.hold_what_is_live();
         if let Err(error) = published {
             tracing::error!("no new generation: {error}; the previous one stays in force");
         }
@@ -396,22 +493,39 @@ impl Engine {
             part.map(|part| part.held_back).unwrap_or_default()
         };
         let mut warnings: Vec<String> = self.config.warnings.iter().map(ToString::to_string).collect();
+        warnings.extend(self.hold_warnings());
         warnings.extend(self.save_problem.iter().map(|problem| format!("state directory: {problem}")));
         warnings.extend(self.publisher.problems());
+        warnings.extend(self.verifier.warnings());
         warnings.extend(parts.iter().flat_map(|generation| &generation.zones).filter_map(texts_left_out));
-        let zone = |spec: &ZoneSpec| ZoneStatus {
-            name: spec.name.clone(),
-            loaded: publish::zone_loaded(spec, &self.slots),
-            feeds: spec.feeds.iter().filter_map(|f| Some(self.config.feed_id(f.feed)?.to_string())).collect(),
-        };
         self.status.send_replace(Arc::new(EngineStatus {
             generation: self.publisher.status(),
+            hold: self.hold.clone(),
             feeds: self.slots.iter().map(|slot| slot.status(held_back(&slot.feed.id))).collect(),
-            zones: self.config.zones.iter().map(zone).collect(),
+            zones: self.zones(parts.as_deref()),
             filter: self.filter.status(&self.config.filter),
+            verifier: self.verifier.status(),
             warnings,
         }));
     }
+}
+
+impl Engine {
+    /// The zones as configured; while a generation is held, as it has them.
+    fn zones(&self, live: Option<&Generation>) -> Vec<ZoneStatus> {
+        if let Some(live) = live.filter(|_| self.is_held()) {
+            let name = |feed: FeedIndex| Some(live.part(feed)?.id.to_string());
+            return live.zones.iter().map(|zone| zone_status(zone.spec(), zone.loaded, name)).collect();
+        }
+        let name = |feed| Some(self.config.feed_id(feed)?.to_string());
+        let status = |spec| zone_status(spec, publish::zone_loaded(spec, &self.slots), name);
+        self.config.zones.iter().map(status).collect()
+    }
+}
+
+fn zone_status(spec: &ZoneSpec, loaded: bool, name: impl Fn(FeedIndex) -> Option<String>) -> ZoneStatus {
+    let feeds = spec.feeds.iter().filter_map(|feed| name(feed.feed)).collect();
+    ZoneStatus { name: spec.name.clone(), loaded, feeds }
 }
 
 /// What became of a body.

@@ -4,6 +4,7 @@
 //! same answers after a crash.
 
 use super::generations::{Keeper, Resumed};
+use super::hold::HoldError;
 use super::host::{HostAddresses, host_addresses};
 use super::live_entries::LiveEntries;
 use super::packet_filter::PacketFilter;
@@ -15,7 +16,8 @@ use crate::core::build::{BuildError, Plan, build};
 use crate::core::generation::{Generation, Lineage};
 use crate::core::listing::FeedIndex;
 use crate::core::live_table::LiveTableError;
-use crate::core::protection::{Reservations, built_in_protections};
+use crate::core::protection::{Reservations, Reserved, built_in_protections};
+use crate::core::view::View;
 use crate::core::zone::ZoneSpec;
 use crate::filter::FilterError;
 use crate::store::Store;
@@ -25,6 +27,8 @@ use std::time::Instant;
 /// Owns the serial and the live generation.
 pub(super) struct Publisher {
     live_entries: Arc<LiveEntries>,
+    /// What should be live.
+    current: Option<Arc<Generation>>,
     /// Last serial given out, before this process too.
     serial: u32,
     /// Digest of what that serial stood for.
@@ -74,7 +78,8 @@ impl Publisher {
         // Of equal serials the first.
         let (serial, digest) = known.into_iter().rev().max_by_key(|(serial, _)| *serial).unwrap_or_default();
         let keeper = Keeper::new(resumed.files.clone(), resumed.newest.0);
-        Self { live_entries, serial, digest, host: HostAddresses::default(), keeper, took_ms: 0 }
+        let current = resumed.served.clone();
+        Self { live_entries, current, serial, digest, host: HostAddresses::default(), keeper, took_ms: 0 }
     }
 
     /// Builds the next generation. Its serial rises only when an answer or a verdict changes.
@@ -89,7 +94,7 @@ impl Publisher {
         let now = unix_now();
         let mut generation = generation(config, slots, exclusions, &self.host, (self.serial, now))?;
         let digest = generation.digest();
-        let before = self.live();
+        let before = self.current.clone();
         generation.lineage = match before.as_ref() {
             Some(before) if before.serial == self.serial && digest == self.digest => before.lineage.clone(),
             _ => Lineage::default(),
@@ -101,6 +106,54 @@ impl Publisher {
         generation.lineage.settings = config.generation_digest();
         generation.lineage.digest.clone_from(&digest);
         Ok(Next { generation, digest, started })
+    }
+
+    /// Would publishing it change nothing?
+    pub(super) fn says_the_same(&self, next: &Next) -> bool {
+        self.current.as_ref().is_some_and(|current| current.lineage.digest == next.digest)
+    }
+
+    /// An earlier generation under a new serial, to be published; `None` if what is live says the same.
+    ///
+    /// # Errors
+    /// When it cannot be had, or would lock us out.
+    pub(super) fn recall(&self, serial: u32) -> Result<Option<Next>, HoldError> {
+        let started = Instant::now();
+        let mut generation = self.earlier(serial)?;
+        let digest = generation.digest();
+        if self.current.as_ref().is_some_and(|current| current.serial == self.serial) && digest == self.digest
+        {
+            return Ok(None);
+        }
+        generation.serial = next_serial(self.serial, unix_now());
+        let live = self.current.iter().map(|current| current.serial);
+        generation.lineage.parents = live.chain([serial]).collect();
+        generation.lineage.digest.clone_from(&digest);
+        Ok(Some(Next { generation, digest, started }))
+    }
+
+    /// Puts a generation from its file into force, under the serial it has.
+    ///
+    /// # Errors
+    /// Then nothing has changed.
+    pub(super) fn restore(&mut self, serial: u32, filter: &mut PacketFilter) -> Result<(), HoldError> {
+        let generation = Arc::new(self.earlier(serial)?);
+        self.live_entries.check(&generation)?;
+        filter.publish(generation.table.words())?;
+        self.live_entries.publish(Arc::clone(&generation), filter.overlay());
+        self.current = Some(generation);
+        Ok(())
+    }
+
+    /// A generation from its file, if it may be served on this host.
+    fn earlier(&self, serial: u32) -> Result<Generation, HoldError> {
+        let generation = self.keeper.generation(serial)?;
+        match host_addresses().reserved.iter().find(|own| drops(&generation, own)) {
+            Some(Reserved { network, reason }) => {
+                Err(HoldError::LocksOut { serial, address: network.to_string(), reason: reason.clone() })
+            }
+            None => Ok(generation),
+        }
     }
 
     /// Puts a generation into force, or leaves the one before in force everywhere.
@@ -117,7 +170,9 @@ impl Publisher {
             }
             return Err(error.into());
         }
-        self.live_entries.publish(Arc::new(generation), filter.overlay());
+        let generation = Arc::new(generation);
+        self.live_entries.publish(Arc::clone(&generation), filter.overlay());
+        self.current = Some(generation);
         self.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if serial != self.serial {
             tracing::info!(serial, took_ms = self.took_ms, "generation published");
@@ -127,10 +182,18 @@ impl Publisher {
         Ok(())
     }
 
+    /// Puts what should be live into force once more, in the kernel and before the readers.
+    pub(super) fn republish(&mut self, filter: &mut PacketFilter) -> Result<(), FilterError> {
+        let Some(current) = &self.current else { return Ok(()) };
+        filter.publish(current.table.words())?;
+        self.live_entries.publish(Arc::clone(current), filter.overlay());
+        Ok(())
+    }
+
     /// Tries again to write the live generation, if that failed.
     pub(super) fn retry_file(&mut self) {
-        if let Some(live) = self.live() {
-            self.keeper.retry(&live);
+        if let Some(live) = &self.current {
+            self.keeper.retry(live);
         }
     }
 
@@ -139,9 +202,30 @@ impl Publisher {
         host_addresses().reserved != self.host.reserved
     }
 
+    /// Own addresses, gateways and resolvers of today that the published generation would have the filter drop. Only a
+    /// generation that is held can be that old.
+    pub(super) fn endangered(&self) -> Vec<String> {
+        let Some(current) = &self.current else { return Vec::new() };
+        let own = host_addresses().reserved.into_iter().filter(|own| drops(current, own));
+        own.map(|Reserved { network, reason }| {
+            format!(
+                "{network} ({reason}) is not protected in the held generation, the packet filter may drop it; \
+                 end the hold with `blackthorn resume`"
+            )
+        })
+        .collect()
+    }
+
+    /// The published generation, and the live entries over it.
+    pub(super) fn view(&self) -> Option<View> {
+        let overlay =
+            self.live_entries.live().view().map(|view| Arc::clone(&view.overlay)).unwrap_or_default();
+        Some(View { generation: self.live()?, overlay })
+    }
+
     /// The published generation.
     pub(super) fn live(&self) -> Option<Arc<Generation>> {
-        self.live_entries.live().get()
+        self.current.clone()
     }
 
     /// Holes in the lock-out guard, what is wrong with the generation files, and live entries that are not where they
@@ -153,7 +237,7 @@ impl Publisher {
 
     /// The published generation in numbers.
     pub(super) fn status(&self) -> GenerationStatus {
-        let Some(generation) = self.live() else { return GenerationStatus::default() };
+        let Some(generation) = &self.current else { return GenerationStatus::default() };
         GenerationStatus {
             serial: generation.serial,
             built_at: generation.built_at,
@@ -167,6 +251,11 @@ impl Publisher {
             protections: generation.protections.len() as u64,
         }
     }
+}
+
+/// Would the packet filter drop an address of this host, its gateway or its resolver? They are single addresses.
+fn drops(generation: &Generation, own: &Reserved) -> bool {
+    generation.table.lookup(own.network.first()).drops()
 }
 
 /// Builds a generation from the slots. `stamp` is its serial and when it is built.

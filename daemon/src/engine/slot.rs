@@ -14,7 +14,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 /// A feed with its last good data and the outcome of the last attempt.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Slot {
     pub(super) feed: Feed,
     pub(super) loaded: Option<Loaded>,

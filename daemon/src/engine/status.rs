@@ -127,17 +127,68 @@ pub struct GenerationStatus {
     pub protections: u64,
 }
 
+/// A hold: the live generation stays until an operator ends it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldStatus {
+    /// The generation that stays.
+    pub serial: u32,
+    /// Since when.
+    pub since: u64,
+    /// The earlier generation that it repeats, after a rollback.
+    pub rolled_back_to: Option<u32>,
+    /// Is there something that would be published otherwise?
+    pub waiting: bool,
+}
+
+/// The verifier, which compares what is served with what should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifierStatus {
+    /// The last round; none before the first has ended.
+    pub last: Option<LastRound>,
+    /// Rounds since the start.
+    pub rounds: u64,
+    /// Wrong words found since the start.
+    pub mismatches: u64,
+    /// Publications repeated because of them.
+    pub repairs: u64,
+}
+
+/// One round of verification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRound {
+    /// When it ended.
+    pub at: u64,
+    /// The generation that was looked at.
+    pub serial: u32,
+    /// Addresses drawn from its table.
+    pub addresses: u64,
+    /// Questions put to our own DNS port.
+    pub questions: u64,
+    /// Was the kernel asked?
+    pub kernel: bool,
+    /// Wrong words.
+    pub mismatches: u64,
+    /// One of them.
+    pub example: Option<String>,
+    /// What could not be asked.
+    pub problems: Vec<String>,
+}
+
 /// Everything the engine publishes about itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EngineStatus {
     /// The live generation.
     pub generation: GenerationStatus,
+    /// Why it stays, if it is held.
+    pub hold: Option<HoldStatus>,
     /// Every configured feed, in configuration order.
     pub feeds: Vec<FeedStatus>,
     /// Zone names, and whether each has data.
     pub zones: Vec<ZoneStatus>,
     /// The packet filter.
     pub filter: FilterStatus,
+    /// The verifier.
+    pub verifier: VerifierStatus,
     /// What needs somebody's attention, one line each.
     pub warnings: Vec<String>,
 }

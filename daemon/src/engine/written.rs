@@ -59,7 +59,7 @@ fn fill_feed(
 }
 
 /// The stored copy; for a feed that is a file and has none, the file.
-fn body(feed: &Feed, store: Result<&Store, &String>) -> Result<Vec<u8>, String> {
+pub(super) fn body(feed: &Feed, store: Result<&Store, &String>) -> Result<Vec<u8>, String> {
     let stored = store.map_err(String::clone).and_then(|store| {
         let copy = store.last_good(&feed.id).map_err(|error| error.to_string())?;
         copy.ok_or_else(|| "there is no stored copy".to_owned())

@@ -1,13 +1,15 @@
 //! The packet filter: keeps the kernel program loaded, its table current and the configured interfaces attached.
 //!
 //! In the order of the flow: `plan` sizes the table map (pure), `program` loads the kernel object and publishes tables
-//! into it, `overlay` the small table of live entries, `attach` puts it on interfaces, `counters` reads what it did. `bpf` holds the system calls, `privileges`
+//! into it if `memory` finds room, `overlay` the small table of live entries, `attach` puts it on interfaces, `counters`
+//! reads what it did. `bpf` holds the system calls, `privileges`
 //! explains refusals. Everything lives by file descriptors: when the process ends, however it ends, the kernel detaches
 //! the program and frees its memory.
 
 mod attach;
 mod bpf;
 mod counters;
+mod memory;
 mod overlay;
 mod plan;
 mod privileges;
@@ -22,11 +24,13 @@ use crate::core::filter_plan::FilterPlan;
 use attach::Attachment;
 use blackthorn_common::abi::Enforcement;
 use blackthorn_common::layout::header;
+use blackthorn_common::payload::Payload;
 use plan::SizeClass;
 use program::Program;
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -59,6 +63,22 @@ pub enum FilterError {
     Memory {
         /// Size of the map.
         bytes: usize,
+    },
+    /// A table map would not fit beside the one in force.
+    #[error(
+        "a table map of {} MiB does not fit beside the one in force: {} MiB are free, limited by {limit}; \
+         the previous table stays in force, allow {} MiB more or disable a feed",
+        bytes >> 20, free >> 20, missing.div_ceil(1 << 20)
+    )]
+    NoRoom {
+        /// Size of the map.
+        bytes: usize,
+        /// Bytes that may still be taken.
+        free: u64,
+        /// Bytes more that are needed, with some to spare.
+        missing: u64,
+        /// What limits them.
+        limit: String,
     },
     /// The words to publish are not a table image.
     #[error("not a table image of {words} words; the previous table stays in force")]
@@ -205,10 +225,12 @@ impl Filter {
         let start = Instant::now();
         check_image(words)?;
         if self.program.class().fits(words.len()) {
+            memory::check(self.program.class().bytes())?;
             self.program.publish(words)?;
         } else {
             let class =
                 SizeClass::for_words(words.len()).ok_or(FilterError::TooLarge { words: words.len() })?;
+            memory::check(class.bytes())?;
             let mut program = Program::load(class, enforcement(&self.plan))?;
             program.publish(words)?;
             self.exchange(program)?;
@@ -245,6 +267,15 @@ impl Filter {
     /// When the kernel does not run it.
     pub fn test_run(&self, header: LinkHeader, frame: &[u8]) -> Result<bool, FilterError> {
         self.program.test_run(header, frame)
+    }
+
+    /// What the table in force in the kernel holds for `source`, an IPv4 or a real IPv6 address; `None` before the first
+    /// table. Runs the lookup in the kernel, away from any interface and past every counter.
+    ///
+    /// # Errors
+    /// When the kernel does not run it.
+    pub fn probe(&self, source: IpAddr) -> Result<Option<Payload>, FilterError> {
+        self.program.probe(&probe_packet(source))
     }
 
     /// Instructions the verifier walked for an entry; 0 on kernels that do not say (before 5.16).
@@ -311,6 +342,24 @@ impl Filter {
         // Too late to refuse, the new program is in force: counts that cannot be read are lost.
         self.earlier = self.earlier.plus(old.counters().unwrap_or_default());
         Ok(())
+    }
+}
+
+/// The least of a packet that shows its source: an IP header and nothing behind it.
+fn probe_packet(source: IpAddr) -> Vec<u8> {
+    match source {
+        IpAddr::V4(source) => {
+            let mut packet = vec![0; 20];
+            packet[0] = 0x45;
+            packet[12..16].copy_from_slice(&source.octets());
+            packet
+        }
+        IpAddr::V6(source) => {
+            let mut packet = vec![0; 40];
+            packet[0] = 0x60;
+            packet[8..24].copy_from_slice(&source.octets());
+            packet
+        }
     }
 }
 

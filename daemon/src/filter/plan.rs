@@ -1,9 +1,7 @@
 //! The sizes of table maps, and the kernel object made for one of them. Pure.
 
 use super::FilterError;
-#[cfg(test)]
-use blackthorn_common::abi::CHUNK_BYTES;
-use blackthorn_common::abi::{CHUNK_WORDS, CHUNKS_PLACEHOLDER};
+use blackthorn_common::abi::{CHUNK_BYTES, CHUNK_WORDS, CHUNKS_PLACEHOLDER};
 
 /// Chunks of a table map. A program is loaded for one class and takes any table that fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +33,6 @@ impl SizeClass {
     }
 
     /// Bytes of the table map.
-    #[cfg(test)]
     pub(super) fn bytes(self) -> usize {
         self.0 as usize * CHUNK_BYTES
     }

@@ -8,6 +8,7 @@ use aya::maps::{Array, ArrayOfMaps, Map, MapData, PerCpuArray};
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use blackthorn_common::abi::{self, CHUNK_BYTES, Conf, Count, Enforcement};
+use blackthorn_common::payload::Payload;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Built by `cargo xtask build-ebpf` and committed, so that building the daemon needs no kernel toolchain.
@@ -44,6 +45,7 @@ impl Program {
             .map_err(|error| kernel_error("create the maps of the packet filter", &error))?;
         let ether = load_first(&mut ebpf, [abi::ETHER, abi::ETHER_SINGLE])?;
         let ip = load_first(&mut ebpf, [abi::IP, abi::IP_SINGLE])?;
+        load(&mut ebpf, abi::PROBE)?.map_err(|error| refused(&error))?;
         let mut program = Self {
             class,
             tables: take_map(&mut ebpf, abi::TABLES)?,
@@ -115,11 +117,25 @@ impl Program {
         Ok(info.verified_instruction_count().unwrap_or(0))
     }
 
+    /// What the table in force holds for the source of an IP packet; `None` without a table. Counts nothing.
+    pub(super) fn probe(&self, packet: &[u8]) -> Result<Option<Payload>, FilterError> {
+        let options = TestRunOptions { data_in: Some(packet), ..TestRunOptions::default() };
+        let result = self
+            .named(abi::PROBE)?
+            .test_run(options)
+            .map_err(|error| kernel_error("probe the table of the packet filter", &error))?;
+        let found = result.return_value & abi::PROBED != 0;
+        Ok(found.then(|| Payload::from_bits(result.return_value)))
+    }
+
     fn xdp(&self, header: LinkHeader) -> Result<&Xdp, FilterError> {
-        let name = match header {
+        self.named(match header {
             LinkHeader::Ethernet => self.ether,
             LinkHeader::None => self.ip,
-        };
+        })
+    }
+
+    fn named(&self, name: &str) -> Result<&Xdp, FilterError> {
         let program = self.ebpf.program(name).ok_or_else(|| missing(name))?;
         program.try_into().map_err(|_| missing(name))
     }

@@ -251,6 +251,26 @@ impl Store {
         })
     }
 
+    /// The note of a hold, if there is one; the store does not look inside.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn hold(&self) -> Result<Option<String>, StoreError> {
+        let query = "SELECT value FROM meta WHERE key = 'hold'";
+        self.read(|db| db.query_row(query, [], |row| row.get(0)).optional())
+    }
+
+    /// Notes a hold, or with `None` that there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn record_hold(&mut self, hold: Option<&str>) -> Result<(), StoreError> {
+        self.write(|tx| match hold {
+            Some(hold) => tx.execute("REPLACE INTO meta (key, value) VALUES ('hold', ?)", [hold]).map(drop),
+            None => tx.execute("DELETE FROM meta WHERE key = 'hold'", []).map(drop),
+        })
+    }
+
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         query(&self.db).map_err(|error| StoreError::from_sqlite(&self.path, error))
     }

@@ -388,3 +388,18 @@ fn readers_never_create_or_repair() {
     assert!(matches!(Store::open_read_only(dir.path()), Err(StoreError::Corrupt { .. })));
     assert_eq!(names(dir.path()), before);
 }
+
+#[test]
+fn a_hold_outlives_a_restart_until_it_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    assert_eq!(store.hold().unwrap(), None);
+    store.record_hold(Some("first")).unwrap();
+    store.record_hold(Some("{\"serial\":7}")).unwrap();
+    drop(store);
+    let mut store = open(dir.path());
+    assert_eq!(store.hold().unwrap().as_deref(), Some("{\"serial\":7}"));
+    store.record_hold(None).unwrap();
+    drop(store);
+    assert_eq!(open(dir.path()).hold().unwrap(), None);
+}

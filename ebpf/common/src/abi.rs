@@ -21,6 +21,13 @@ pub const ETHER_SINGLE: &str = "bt_ether_single";
 /// As [`IP`], for kernels that know single buffers only.
 pub const IP_SINGLE: &str = "bt_ip_single";
 
+/// Program that says what the table in force holds for the source of an IP packet. It judges and counts nothing, and is
+/// never attached: the daemon runs it to compare the kernel's table with its own.
+pub const PROBE: &str = "bt_probe";
+/// Set in what [`PROBE`] returns when there is a table and the packet has a source; then the other bits are those of the
+/// payload.
+pub const PROBED: u32 = 1 << 31;
+
 /// One entry of a table map holds this many bytes of the image. Small enough for every kernel's limit on one array
 /// value (4 MiB before Linux 6.0), large enough that a big table has few.
 pub const CHUNK_BYTES: usize = 1 << 20;
@@ -97,7 +104,7 @@ const _: () = {
             && COUNT.len() <= MAX_NAME
     );
     assert!(ETHER.len() <= MAX_NAME && ETHER_SINGLE.len() <= MAX_NAME);
-    assert!(IP.len() <= MAX_NAME && IP_SINGLE.len() <= MAX_NAME);
+    assert!(IP.len() <= MAX_NAME && IP_SINGLE.len() <= MAX_NAME && PROBE.len() <= MAX_NAME);
 };
 
 #[cfg(feature = "user")]

@@ -3,7 +3,7 @@
 //! The whole fail-open table is here: a packet is dropped for one reason only, that the table in force says so, or the
 //! table of live entries, which is asked first.
 
-use crate::abi::Enforcement;
+use crate::abi::{Enforcement, PROBED};
 use crate::image::{Image, lookup_v4, lookup_v6};
 use crate::packet::Source;
 use crate::payload::Payload;
@@ -111,6 +111,24 @@ fn first(overlay: Payload, table: impl FnOnce() -> Option<Payload>) -> Option<Pa
     if overlay.is_listed() { Some(overlay) } else { table() }
 }
 
+/// What a table holds for this source: [`PROBED`] and the bits of the payload, or 0 without a table or an address.
+#[inline(always)]
+pub fn probe<I: Image>(source: Source, table: Option<&I>) -> u32 {
+    match source {
+        Source::V4(address) => probed(|| Some(lookup_v4(table?, address))),
+        Source::V6 { hi, lo } => probed(|| Some(lookup_v6(table?, hi, lo))),
+        Source::Other | Source::Short | Source::BadIp | Source::DeepTag => 0,
+    }
+}
+
+#[inline(always)]
+fn probed(lookup: impl FnOnce() -> Option<Payload>) -> u32 {
+    match lookup() {
+        None => 0,
+        Some(payload) => PROBED | payload.bits(),
+    }
+}
+
 /// The verdict over an IP packet; `lookup` gives `None` when there is no table.
 #[inline(always)]
 fn by_table(enforcement: Enforcement, drop: Reason, lookup: impl FnOnce() -> Option<Payload>) -> Reason {
@@ -197,6 +215,14 @@ mod tests {
         }
         // An image without content says nothing, like none at all.
         assert_eq!(judge(HOST, Enforcement::Drop, Some(&Nothing), Some(&Nothing)), Reason::NotListed);
+    }
+
+    #[test]
+    fn a_probe_needs_a_table_and_an_address() {
+        assert_eq!(probe(HOST, Some(&Nothing)), PROBED);
+        assert_eq!(probe(Source::V6 { hi: 1, lo: 2 }, Some(&Nothing)), PROBED);
+        assert_eq!(probe::<Nothing>(HOST, None), 0);
+        assert_eq!(probe(Source::Short, Some(&Nothing)), 0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! connects it to maps and packet memory.
 //!
 //! Four entries share everything. The loader picks by link header (Ethernet or none) and by what the kernel can do
-//! (packets of several buffers, or of one).
+//! (packets of several buffers, or of one). A fifth, never attached, only tells what the table holds.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -16,7 +16,7 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use blackthorn_common::abi::Enforcement;
 use blackthorn_common::packet::{Source, ethernet_source, ip_source};
-use blackthorn_common::verdict::{Reason, judge};
+use blackthorn_common::verdict::{Reason, judge, probe};
 use maps::{CONF, COUNT, OVERLAYS, TABLES};
 use reader::{Chunks, Packet};
 
@@ -38,6 +38,12 @@ fn bt_ether_single(ctx: XdpContext) -> u32 {
 #[xdp]
 fn bt_ip_single(ctx: XdpContext) -> u32 {
     finish(ip_source(&Packet::new(&ctx)), ctx.data_end() - ctx.data())
+}
+
+#[xdp]
+fn bt_probe(ctx: XdpContext) -> u32 {
+    let table = TABLES.get(0).map(Chunks);
+    probe(ip_source(&Packet::new(&ctx)), table.as_ref())
 }
 
 /// Bytes of the frame over all its buffers.

@@ -19,7 +19,7 @@ use super::slab::{Bytes, Slab};
 use super::span::Bits;
 use arena::{Full, Line};
 use blackthorn_common::image::{WordSlice, lookup_v4, lookup_v6};
-use blackthorn_common::layout::{FIRST_NODE, MAX_WORDS, NODE_WORDS, header};
+use blackthorn_common::layout::{FIRST_NODE, MAX_WORDS, NODE_WORDS, checksum, header};
 use blackthorn_common::payload::Payload;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -147,6 +147,14 @@ impl Table {
         arena::words(&self.lines)
     }
 
+    /// Are the words still those that were compiled, going by the checksum among them? Reads the whole image.
+    pub fn is_intact(&self) -> bool {
+        let (words, at) = (self.words(), header::AT_CHECKSUM as usize);
+        let sum = words.get(header::SUMMED_FROM as usize..).map(checksum);
+        let stored = words.get(at..at + 2).and_then(<[u32]>::first_chunk::<2>);
+        sum == stored.map(|[low, high]| u64::from(*low) | u64::from(*high) << 32)
+    }
+
     /// The listed IPv4 addresses in order: disjoint, joined runs.
     pub fn runs_v4(&self) -> Runs<'_, u32> {
         Runs::new(self.words())
@@ -155,6 +163,17 @@ impl Table {
     /// The listed IPv6 addresses in order: disjoint, joined runs.
     pub fn runs_v6(&self) -> Runs<'_, u128> {
         Runs::new(self.words())
+    }
+}
+
+#[cfg(test)]
+impl Table {
+    /// The same table with one bit of its image flipped.
+    pub(crate) fn damaged(&self) -> Self {
+        let mut lines = self.lines.to_vec();
+        let words = arena::words_mut(&mut lines);
+        words[words.len() / 2] ^= 1;
+        Self { lines: lines.into() }
     }
 }
 

@@ -372,3 +372,11 @@ proptest! {
         lookup_v6(&WordSlice(&image), (wide >> 64) as u64, wide as u64);
     }
 }
+
+#[test]
+fn a_flipped_bit_is_noticed() {
+    let table =
+        Table::compile(&[Segment { span: Span::host(7), label: Payload::from_bits(1) }], &[]).unwrap();
+    assert!(table.is_intact() && Table::default().is_intact());
+    assert!(!table.damaged().is_intact());
+}
