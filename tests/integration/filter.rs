@@ -10,6 +10,7 @@ use blackthorn::filter::{Filter, FilterError};
 use blackthorn_testkit::line::Line;
 use blackthorn_testkit::needs;
 use blackthorn_testkit::netns::{Cable, Namespace};
+use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -117,6 +118,27 @@ fn dns_and_filter_agree() {
     assert_eq!([about("198.51.100.66"), about("198.51.100.2")], ["127.0.0.2", "NXDOMAIN"]);
     assert_eq!([about("2001:db8:1::66"), about("2001:db8:1::2")], ["127.0.0.2", "NXDOMAIN"]);
     rig.assert_arrivals(1, &["clean"]);
+}
+
+/// Database and list are gone: only the generation file still knows whom to drop.
+#[test]
+fn a_restart_drops_from_the_generation_file_before_the_database_is_opened() {
+    if !privileged() {
+        return;
+    }
+    let Rig { daemon, lines, site, cable } = Rig::start(CONFIG, LISTED);
+    assert_arrivals(&lines, 1, &["clean"]);
+    daemon.kill9();
+    for name in ["state/blackthorn.db", "state/blackthorn.db-wal", "state/blackthorn.db-shm", "mine.txt"] {
+        fs::remove_file(site.path(name)).unwrap();
+    }
+    let daemon = start_in(&cable.host, &site);
+    assert_arrivals(&lines, 2, &["clean"]);
+    let log = daemon.log.text();
+    let steps = ["serving the generation", "answering dns", "interface bt0 is filtered", "no stored copy"];
+    let places = steps.map(|step| log.find(step).unwrap());
+    assert!(places.is_sorted(), "{log}");
+    assert!(!log.contains("not in the packet filter"), "{log}");
 }
 
 #[test]

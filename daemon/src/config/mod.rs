@@ -51,7 +51,7 @@ pub const MAX_FILE: u64 = 4 << 20;
 pub struct Config {
     /// The file it was read from, as it was named.
     pub path: PathBuf,
-    /// Directory of the last good copies of feeds.
+    /// Directory of last good copies and generations.
     pub state_dir: PathBuf,
     /// DNSBL server.
     pub dns: Dns,

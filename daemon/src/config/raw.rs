@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 tables! {
     /// The whole file.
     Root as "the top level" {
-        /// Where last good copies of feeds are kept. Created if it is missing.
+        /// Where generations and last good copies of feeds are kept. Created if it is missing.
         state_dir: String = default r#""/var/lib/blackthorn""#,
         /// The DNSBL server.
         dns: Dns,

@@ -129,12 +129,15 @@ pub fn delta(old: Side<'_>, new: Side<'_>, examples: usize) -> Delta {
 /// What both sides say of a span.
 type Pair = (Payload, Payload);
 
+/// What is left of a run.
+type Rest<A> = Option<Segment<A, Payload>>;
+
 /// Iterator over the spans in which neither side changes, and of which at least one lists something.
 struct Pairs<A, O, N> {
     old: O,
     new: N,
     /// What is left of the current run of each side.
-    rest: (Option<Segment<A, Payload>>, Option<Segment<A, Payload>>),
+    rest: (Rest<A>, Rest<A>),
 }
 
 impl<A: Bits, O, N> Pairs<A, O, N>
@@ -164,7 +167,7 @@ where
         };
         // Up to the next address at which a side begins or ends.
         let mut last = A::MAX;
-        let mut payload = |run: Option<Segment<A, Payload>>| match run {
+        let mut payload = |run: Rest<A>| match run {
             None => Payload::NONE,
             Some(run) if run.span.first > first => {
                 last = last.min(run.span.first.pred().unwrap_or(last));
@@ -183,7 +186,7 @@ where
 }
 
 /// What is left of a run behind `last`.
-fn behind<A: Bits>(run: Option<Segment<A, Payload>>, last: A) -> Option<Segment<A, Payload>> {
+fn behind<A: Bits>(run: Rest<A>, last: A) -> Rest<A> {
     let run = run?;
     let first = last.succ()?.max(run.span.first);
     Span::new(first, run.span.last).map(|span| Segment { span, ..run })

@@ -138,8 +138,8 @@ pub enum Damage {
     Zone(#[from] ZoneError),
 }
 
-fn form(section: Section, why: impl ToString) -> Damage {
-    Damage::Form { section, why: why.to_string() }
+fn form(section: Section, why: impl Into<String>) -> Damage {
+    Damage::Form { section, why: why.into() }
 }
 
 /// What a generation is, without its data.
@@ -180,13 +180,16 @@ impl Manifest {
     }
 }
 
-/// A zone in the file. Ranges are first element and number of elements in the section of spans.
+/// First element and number of elements in a section of spans.
+type Place = (usize, usize);
+
+/// A zone in the file.
 #[derive(Serialize, Deserialize)]
 struct ZoneRecord {
     spec: ZoneSpec,
     loaded: bool,
-    spans_v4: (usize, usize),
-    spans_v6: (usize, usize),
+    spans_v4: Place,
+    spans_v6: Place,
 }
 
 /// Both kinds of reservations in the file.
@@ -289,7 +292,7 @@ pub fn manifest(generation: &Generation) -> Manifest {
 }
 
 fn json<T: Serialize>(section: Section, value: &T) -> Result<Vec<u8>, Damage> {
-    serde_json::to_vec(value).map_err(|error| form(section, error))
+    serde_json::to_vec(value).map_err(|error| form(section, error.to_string()))
 }
 
 /// For each listing the number of its members, then feed and value of each.
@@ -307,7 +310,7 @@ type Spans<'a> = Cow<'a, [u8]>;
 
 /// The zones, and their spans: those of zones that show the same only once.
 fn encode_zones(zones: &[Zone]) -> (Vec<ZoneRecord>, Spans<'_>, Spans<'_>) {
-    let mut known: Vec<(&Presence, (usize, usize), (usize, usize))> = Vec::new();
+    let mut known: Vec<(&Presence, Place, Place)> = Vec::new();
     let (mut v4, mut v6) = (Cow::default(), Cow::default());
     let mut records = Vec::with_capacity(zones.len());
     for zone in zones {
@@ -325,7 +328,7 @@ fn encode_zones(zones: &[Zone]) -> (Vec<ZoneRecord>, Spans<'_>, Spans<'_>) {
 }
 
 /// Appends the bytes of `elements`; where they are now, in elements.
-fn append<'a, T: Plain>(bytes: &mut Cow<'a, [u8]>, elements: &'a [T]) -> (usize, usize) {
+fn append<'a, T: Plain>(bytes: &mut Cow<'a, [u8]>, elements: &'a [T]) -> Place {
     let place = (bytes.len() / size_of::<T>(), elements.len());
     if bytes.is_empty() {
         *bytes = Cow::Borrowed(as_bytes(elements));
@@ -493,7 +496,7 @@ impl GenerationFile {
     }
 
     /// Elements of a section of spans.
-    fn spans<A: Bits>(&self, section: Section, (first, len): (usize, usize)) -> Result<Slab<Span<A>>, Damage>
+    fn spans<A: Bits>(&self, section: Section, (first, len): Place) -> Result<Slab<Span<A>>, Damage>
     where
         Span<A>: Plain,
     {
@@ -509,7 +512,7 @@ impl GenerationFile {
     }
 
     fn json<T: DeserializeOwned>(&self, section: Section) -> Result<T, Damage> {
-        serde_json::from_slice(self.checked(section)?).map_err(|error| form(section, error))
+        serde_json::from_slice(self.checked(section)?).map_err(|error| form(section, error.to_string()))
     }
 
     fn part(&self, section: Section) -> &(Range<usize>, u64) {

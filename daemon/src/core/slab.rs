@@ -20,13 +20,6 @@ pub unsafe trait Bytes: Send + Sync {
     fn bytes(&self) -> &[u8];
 }
 
-// SAFETY: the elements of a boxed slice are on the heap, and a shared reference gives no way to change them.
-unsafe impl Bytes for Box<[u8]> {
-    fn bytes(&self) -> &[u8] {
-        self
-    }
-}
-
 /// Elements of which any bytes of the right number are a valid value.
 ///
 /// # Safety
@@ -52,7 +45,7 @@ pub struct Slab<T> {
 
 /// Keeps memory alive, and nothing else.
 trait Owner: Send + Sync {}
-impl<T: Send + Sync> Owner for Box<[T]> {}
+impl<T: Send + Sync> Owner for Vec<T> {}
 /// Shared bytes, as an owner.
 struct Shared {
     _bytes: Arc<dyn Bytes>,
@@ -82,9 +75,10 @@ impl<T: Plain> Slab<T> {
 
 impl<T: Plain> From<Vec<T>> for Slab<T> {
     fn from(elements: Vec<T>) -> Self {
-        let owner: Box<[T]> = elements.into();
-        let (start, len) = (NonNull::from(&*owner).cast::<T>(), owner.len());
-        Self { start, len, _owner: Arc::new(owner), elements: PhantomData }
+        let owner = Arc::new(elements);
+        // Taken where the vector stays from now on.
+        let (start, len) = (NonNull::from(owner.as_slice()).cast::<T>(), owner.len());
+        Self { start, len, _owner: owner, elements: PhantomData }
     }
 }
 
@@ -95,7 +89,7 @@ impl<T: Plain> Deref for Slab<T> {
     fn deref(&self) -> &[T] {
         // SAFETY: `start` is not null and aligned for `T` and `len` elements follow it: by construction from a slice of
         // `T`, or checked in `within`. They are initialised and valid, as any bytes are for `Plain`. They stay where
-        // they are and unchanged while the owner lives (a boxed slice behind an `Arc`, or the contract of `Bytes`),
+        // they are and unchanged while the owner lives (a vector behind an `Arc`, or the contract of `Bytes`),
         // and the owner lives at least as long as `self`, from which the result borrows.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }

@@ -117,18 +117,32 @@ impl Keeper {
         Self { files, written, problem: None }
     }
 
-    /// Writes a generation that is about to be published, unless its file is there. A failure is said once and shown
-    /// until it is over: the service goes on from memory.
-    pub(super) fn write(&mut self, generation: &Generation) {
-        if self.written == generation.serial {
+    /// Writes a generation that is about to be published after `before`, unless its file is there and fits the next
+    /// start as well. A failure is said once and shown until it is over: the service goes on from memory.
+    pub(super) fn write(&mut self, generation: &Generation, before: Option<&Generation>) {
+        let fits = |before: &Generation| {
+            before.serial == generation.serial
+                && before.lineage.settings == generation.lineage.settings
+                && before.exclusions == generation.exclusions
+        };
+        if self.written == generation.serial && before.is_some_and(fits) {
             return;
         }
         match self.files.write(generation) {
-            Ok(()) => {
-                self.written = generation.serial;
-                self.problem = None;
+            // With the removal of old ones the problem is over.
+            Ok(()) => self.written = generation.serial,
+            Err(error) => {
+                self.written = 0;
+                self.failed(&error);
             }
-            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Tries again what failed, with the live generation.
+    pub(super) fn retry(&mut self, live: &Generation) {
+        if self.problem.is_some() {
+            self.write(live, None);
+            self.retain(live.serial);
         }
     }
 
@@ -146,15 +160,21 @@ impl Keeper {
     /// Removes what is too old, never the live generation.
     pub(super) fn retain(&mut self, live: u32) {
         match self.files.retain(Retention::default(), &[live], SystemTime::now()) {
-            Ok(removed) if removed.is_empty() => {}
-            Ok(removed) => tracing::debug!(?removed, "old generations removed"),
+            Ok(removed) => {
+                if !removed.is_empty() {
+                    tracing::debug!(?removed, "old generations removed");
+                }
+                if self.written == live {
+                    self.problem = None;
+                }
+            }
             Err(error) => self.failed(&error),
         }
     }
 
     fn failed(&mut self, error: &WriteError) {
         if self.problem.is_none() {
-            tracing::warn!("generation files: {error}; a restart would serve an older generation first");
+            tracing::warn!("generation files: {error}; a restart may serve an older generation first");
         }
         self.problem = Some(error.to_string());
     }

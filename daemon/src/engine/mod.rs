@@ -3,9 +3,9 @@
 //! It owns what only one may own: the feeds' loaded data, the store, the packet filter and the next serial. Deliveries
 //! and commands reach it one at a time; everybody else reads what it publishes. In flow order: `slot` parses and judges
 //! one feed, [`exclude`] and [`host`] say what must not be listed or dropped, `publish` builds and publishes,
-//! `generations` keeps it on disk, [`live_entries`] is what operators put over it by hand, [`status`] is what the engine
-//! says of itself. [`disk`] and [`written`] read the same things beside the engine, for commands and
-//! lookups.
+//! `generations` serves the last one at start and keeps each new one on disk, [`live_entries`] is what operators put over
+//! it by hand, [`status`] is what the engine says of itself. [`disk`] and [`written`] read the same things beside the
+//! engine, for commands and lookups.
 //!
 //! Memory: per feed the flattened segments (12 bytes a segment for IPv4, 48 for IPv6), held once and shared with the
 //! generation; while building, a second generation beside the live one.
@@ -214,6 +214,7 @@ impl Engine {
         if self.dirty || self.publisher.host_changed() {
             self.publish();
         }
+        self.publisher.retry_file();
         // A table that was refused keeps the settings it was to come with waiting too.
         if !self.dirty {
             self.filter.refresh(&self.config.filter);
@@ -258,7 +259,7 @@ impl Engine {
     fn start_runner(&self, now: bool) -> (Runner, mpsc::Receiver<Delivery>) {
         let job = |slot: &Slot| {
             let local = matches!(slot.feed.source, Source::Path(_));
-            let at_once = !local && (now || !slot.is_saved());
+            let at_once = !local && (now || slot.loaded.is_none() || !slot.is_saved());
             let first_attempt = if at_once { FirstAttempt::Immediately } else { FirstAttempt::AfterJitter };
             FeedJob {
                 id: slot.feed.id.clone(),

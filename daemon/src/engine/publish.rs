@@ -109,7 +109,7 @@ impl Publisher {
         self.live_entries.check(&generation)?;
         let serial = generation.serial;
         // On disk first, so that what anybody has seen is served again after a crash.
-        self.keeper.write(&generation);
+        self.keeper.write(&generation, self.live.get().as_deref());
         // The kernel next: if it refuses, the readers keep the old generation too.
         if let Err(error) = filter.publish(generation.table.words()) {
             if serial != self.serial {
@@ -125,6 +125,13 @@ impl Publisher {
         (self.serial, self.digest) = (serial, digest);
         self.keeper.retain(serial);
         Ok(())
+    }
+
+    /// Tries again to write the live generation, if that failed.
+    pub(super) fn retry_file(&mut self) {
+        if let Some(live) = self.live.get() {
+            self.keeper.retry(&live);
+        }
     }
 
     /// Have own addresses, gateways or resolvers changed since the last publication?

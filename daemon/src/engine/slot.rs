@@ -156,11 +156,6 @@ impl Slot {
         })
     }
 
-    /// Is a copy loaded that is in the store too?
-    pub(super) fn is_saved(&self) -> bool {
-        self.loaded.as_ref().is_some_and(|loaded| loaded.saved)
-    }
-
     /// Reads the feed from its file, on this thread and past the store. Does nothing for a feed that is no file.
     pub(super) fn read_file(&mut self, at: u64) {
         let Source::Path(path) = &self.feed.source else { return };

@@ -21,12 +21,12 @@ pub(super) fn segments<A: Bits + Into<u128> + TryFrom<u128>>(oracle: &Oracle<A>)
     oracle.flatten().into_iter().map(label).collect()
 }
 
-fn compile_v4(segments: Vec<Segment<u32, Payload>>) -> Table {
-    Table::compile(&segments, &[]).unwrap()
+fn compile_v4(segments: &[Segment<u32, Payload>]) -> Table {
+    Table::compile(segments, &[]).unwrap()
 }
 
-fn compile_v6(segments: Vec<Segment<u128, Payload>>) -> Table {
-    Table::compile(&[], &segments).unwrap()
+fn compile_v6(segments: &[Segment<u128, Payload>]) -> Table {
+    Table::compile(&[], segments).unwrap()
 }
 
 /// Without folding, so that the mapped range is compared as well.
@@ -36,7 +36,7 @@ fn raw_v6(table: &Table, address: u128) -> Payload {
 
 fn agree_v4(name: &str, rules: Vec<Rule<u32>>) {
     let oracle = Oracle::new(rules);
-    let table = compile_v4(segments(&oracle));
+    let table = compile_v4(&segments(&oracle));
     let mut random = Random::new(1);
     let far = (0..2000).map(|_| random.word()).collect::<Vec<_>>();
     let near = oracle.borders().into_iter().flat_map(|b| [b, b ^ 0x80, b ^ 0x100, b ^ 0x8000, b ^ 0x1_0000]);
@@ -48,7 +48,7 @@ fn agree_v4(name: &str, rules: Vec<Rule<u32>>) {
 
 fn agree_v6(name: &str, rules: Vec<Rule<u128>>) {
     let oracle = Oracle::new(rules);
-    let table = compile_v6(segments(&oracle));
+    let table = compile_v6(&segments(&oracle));
     let mut random = Random::new(1);
     let far = (0..2000).map(|_| random.wide()).collect::<Vec<_>>();
     let borders = oracle.borders();
@@ -89,7 +89,7 @@ fn every_address_of_a_mixed_16_agrees() {
         prefixes::v4(0x0a01_0000 | random.word() & 0xffff, len, random.below(4) as u32)
     }));
     let oracle = Oracle::new(rules);
-    let table = compile_v4(segments(&oracle));
+    let table = compile_v4(&segments(&oracle));
     for address in 0x0a00_fffe..=0x0a02_0001u32 {
         assert_eq!(table.lookup(address.to_ip()), payload(oracle.lookup(address)), "{}", address.to_ip());
     }
@@ -120,18 +120,18 @@ fn empty_table_is_a_whole_image() {
 fn equal_segments_give_equal_words_and_other_segments_do_not() {
     let oracle = Oracle::new(prefixes::realistic_v4(5, 500));
     let mut other = segments(&oracle);
-    let table = compile_v4(segments(&oracle));
-    assert_eq!(table, compile_v4(other.clone()));
+    let table = compile_v4(&segments(&oracle));
+    assert_eq!(table, compile_v4(&other));
     assert!(table.words().as_ptr().cast::<[u32; 16]>().align_offset(64) == 0, "nodes are cache lines");
     let hash = |table: &Table| {
         let mut hasher = std::hash::DefaultHasher::new();
         table.hash(&mut hasher);
         hasher.finish()
     };
-    assert_eq!(hash(&table), hash(&compile_v4(other.clone())));
+    assert_eq!(hash(&table), hash(&compile_v4(&other)));
     other[17].label = payload(8191);
-    assert_ne!(table, compile_v4(other.clone()));
-    assert_ne!(hash(&table), hash(&compile_v4(other)));
+    assert_ne!(table, compile_v4(&other));
+    assert_ne!(hash(&table), hash(&compile_v4(&other)));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn refuses_segments_out_of_order() {
 #[test]
 fn unjoined_segments_mean_the_same() {
     let segment = |first, last, value| Segment { span: Span { first, last }, label: payload(value) };
-    let split = compile_v4(vec![
+    let split = compile_v4(&[
         segment(0x0a00_0000, 0x0a00_7fff, 1),
         segment(0x0a00_8000, 0x0a00_80ff, 1),
         segment(0x0a00_8100, 0x0a00_8107, 0),
@@ -176,7 +176,7 @@ fn unjoined_segments_mean_the_same() {
         segment(0x0a00_8109, 0x0a00_8109, 1),
         segment(0x0a00_810a, 0x0a00_ffff, 1),
     ]);
-    let joined = compile_v4(vec![segment(0x0a00_0000, 0x0a00_80ff, 1), segment(0x0a00_8108, 0x0a00_ffff, 1)]);
+    let joined = compile_v4(&[segment(0x0a00_0000, 0x0a00_80ff, 1), segment(0x0a00_8108, 0x0a00_ffff, 1)]);
     for address in 0x09ff_fff0..0x0a01_0010u32 {
         assert_eq!(split.lookup(address.to_ip()), joined.lookup(address.to_ip()), "{}", address.to_ip());
     }
@@ -185,8 +185,8 @@ fn unjoined_segments_mean_the_same() {
 /// A node that counts runs and one that counts differences answer alike; both forms occur.
 #[test]
 fn picks_the_shorter_form_of_a_node() {
-    let flags = |segments| {
-        let table = compile_v4(segments);
+    let flags = |segments: Vec<_>| {
+        let table = compile_v4(&segments);
         let word = (FIRST_NODE * NODE_WORDS + 9) as usize;
         (table.words()[word] & Node::RUNS != 0, table.words().len() as u32 / NODE_WORDS - FIRST_NODE)
     };
@@ -205,7 +205,7 @@ fn finds_the_default_behind_lone_hosts() {
     for odd in [0, 255] {
         let rules = (0..256).map(|i| prefixes::v4(0x0a01_0000 | i << 8 | odd, 32, 2));
         let oracle = Oracle::new(rules.chain([prefixes::v4(0x0a01_0000, 16, 1)]).collect());
-        let table = compile_v4(segments(&oracle));
+        let table = compile_v4(&segments(&oracle));
         assert_eq!(table.lookup([10, 1, 7, odd as u8].into()), payload(2));
         assert_eq!(table.lookup([10, 1, 7, 77].into()), payload(1));
         let lines = table.words().len() as u32 / NODE_WORDS - FIRST_NODE;
@@ -217,7 +217,7 @@ fn finds_the_default_behind_lone_hosts() {
 fn one_ipv6_network_costs_a_third_of_a_line() {
     let networks = |count: u128| {
         let segment = |i| Segment { span: Span::prefix((0x2000 + i) << 112, 48), label: payload(1) };
-        compile_v6((0..count).map(segment).collect()).words().len() as u32
+        compile_v6(&(0..count).map(segment).collect::<Vec<_>>()).words().len() as u32
     };
     assert_eq!(networks(1), (FIRST_NODE + 1) * NODE_WORDS);
     assert_eq!(networks(3), (FIRST_NODE + 1) * NODE_WORDS);
@@ -232,7 +232,7 @@ fn random_hosts_cost_few_bytes() {
     hosts.sort_unstable();
     hosts.dedup();
     let segment = |&host: &u32| Segment { span: Span::host(host), label: payload(1) };
-    let table = compile_v4(hosts.iter().map(segment).collect());
+    let table = compile_v4(&hosts.iter().map(segment).collect::<Vec<_>>());
     let bytes = (table.words().len() as u32 - FIRST_NODE * NODE_WORDS) as usize * 4;
     assert!(bytes <= 11 * hosts.len(), "{bytes} bytes for {} hosts", hosts.len());
 }
@@ -244,14 +244,14 @@ fn ranges_off_all_borders_keep_the_stated_bound() {
         span: Span { first: (i << 24) + 0x0055_55d5, last: (i << 24) + 0x00aa_aaaa },
         label: payload(1),
     };
-    let table = compile_v4((0..200u32).map(v4).collect());
+    let table = compile_v4(&(0..200u32).map(v4).collect::<Vec<_>>());
     assert!(table.words().len() as u32 / NODE_WORDS - FIRST_NODE <= 200 * 2 * 2);
     let inner: u128 = 0x5555_5555_5555_5555_5555_5555_5555;
     let v6 = |i: u128| Segment {
         span: Span { first: (i << 113) + inner, last: (i << 113) + (1 << 112) + inner },
         label: payload(1),
     };
-    let table = compile_v6((0..200u128).map(v6).collect());
+    let table = compile_v6(&(0..200u128).map(v6).collect::<Vec<_>>());
     assert!(table.words().len() as u32 / NODE_WORDS - FIRST_NODE <= 200 * 2 * 14);
 }
 
@@ -340,7 +340,7 @@ pub(super) fn clustered_v6() -> impl Strategy<Value = u128> + Clone {
 proptest! {
     #[test]
     fn any_ipv4_segments_agree(segments in any_segments(clustered_v4()), far in prop::collection::vec(clustered_v4(), 50)) {
-        let table = compile_v4(segments.clone());
+        let table = compile_v4(&segments);
         let near = segments.iter().flat_map(|s| {
             let (first, last) = (s.span.first, s.span.last);
             [first, last, first.wrapping_sub(1), last.wrapping_add(1)]
@@ -353,7 +353,7 @@ proptest! {
 
     #[test]
     fn any_ipv6_segments_agree(segments in any_segments(clustered_v6()), far in prop::collection::vec(clustered_v6(), 50)) {
-        let table = compile_v6(segments.clone());
+        let table = compile_v6(&segments);
         let near = segments.iter().flat_map(|s| {
             let (first, last) = (s.span.first, s.span.last);
             [first, last, first.wrapping_sub(1), last.wrapping_add(1)]
