@@ -259,7 +259,7 @@ impl Engine {
     fn start_runner(&self, now: bool) -> (Runner, mpsc::Receiver<Delivery>) {
         let job = |slot: &Slot| {
             let local = matches!(slot.feed.source, Source::Path(_));
-            let at_once = !local && (now || slot.loaded.is_none() || !slot.is_saved());
+            let at_once = !local && (now || slot.loaded.is_none() || slot.is_unsaved());
             let first_attempt = if at_once { FirstAttempt::Immediately } else { FirstAttempt::AfterJitter };
             FeedJob {
                 id: slot.feed.id.clone(),

@@ -109,7 +109,7 @@ impl Publisher {
         self.live_entries.check(&generation)?;
         let serial = generation.serial;
         // On disk first, so that what anybody has seen is served again after a crash.
-        self.keeper.write(&generation, self.live.get().as_deref());
+        self.keeper.write(&generation, self.live().as_deref());
         // The kernel next: if it refuses, the readers keep the old generation too.
         if let Err(error) = filter.publish(generation.table.words()) {
             if serial != self.serial {
@@ -129,7 +129,7 @@ impl Publisher {
 
     /// Tries again to write the live generation, if that failed.
     pub(super) fn retry_file(&mut self) {
-        if let Some(live) = self.live.get() {
+        if let Some(live) = self.live() {
             self.keeper.retry(&live);
         }
     }
