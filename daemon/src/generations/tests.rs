@@ -185,7 +185,8 @@ fn since_goes_back_to_the_last_break() {
     files.write(&generation(5, &[])).unwrap();
     let ask = |serial: u32| -> Vec<Option<Since>> {
         let now = generation(serial, &both);
-        let mut explained = [explain(&now, "192.0.2.7".parse().unwrap())];
+        let mut explained =
+            [explain(&now, &crate::core::live_table::LiveTable::default(), "192.0.2.7".parse().unwrap())];
         fill_since(dir.path(), &mut explained);
         explained[0].feeds.iter().map(|named: &NamedBy| named.since).collect()
     };
