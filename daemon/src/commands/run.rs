@@ -36,6 +36,9 @@ const WAITING_COMMANDS: usize = 16;
 /// gone.
 const ENGINE_GRACE: Duration = Duration::from_secs(10);
 
+/// How long a stop waits for live entries that are being stored.
+const LIVE_ENTRIES_GRACE: Duration = Duration::from_secs(2);
+
 /// Why the daemon did not start or did not go on.
 #[derive(Debug, Error)]
 pub(super) enum RunError {
@@ -113,7 +116,8 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
         engine.verify_with(listening.subscribe(), Arc::clone(&stats));
         engine.first_cycle().await;
         let status = engine.status();
-        let live_entries = live_entries.start(writer).map_err(system("start the thread of live entries"))?;
+        let (live_entries, live_entries_stopped) =
+            live_entries.start(writer).map_err(system("start the thread of live entries"))?;
         let dns = dns.open(&live, &stats)?;
         listening.send_replace(dns.local_addrs());
         let (commands, inbox) = mpsc::channel(WAITING_COMMANDS);
@@ -135,7 +139,17 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
             live_entries,
             stats: Arc::clone(&stats),
         })?;
-        let daemon = Daemon { config, commands, dns, listening, control, process, stats, notifier };
+        let daemon = Daemon {
+            config,
+            commands,
+            dns,
+            listening,
+            control,
+            live_entries_stopped,
+            process,
+            stats,
+            notifier,
+        };
         daemon.wait(signals, engine_stopped).await
     })
 }
@@ -198,6 +212,7 @@ struct Daemon {
     /// Where it answers, for the verifier.
     listening: watch::Sender<Vec<SocketAddr>>,
     control: control::Server,
+    live_entries_stopped: oneshot::Receiver<()>,
     process: watch::Sender<Process>,
     stats: Arc<Stats>,
     notifier: Arc<Notifier>,
@@ -224,13 +239,15 @@ impl Daemon {
         tracing::info!("stopping");
         self.notifier.stopping();
         // The last sender of commands: the engine ends its cycle, detaches the filter and is gone.
-        let Self { commands, dns, control, .. } = self;
+        let Self { commands, dns, control, live_entries_stopped, .. } = self;
         control.stop().await;
         drop(commands);
         // That the engine dropped its end is how it ends, and no error.
         if timeout(ENGINE_GRACE, engine).await.is_err() {
             tracing::warn!("stopping in the middle of a cycle; the next start finds the last good copies");
         }
+        // Ended by the last request, which went with the control socket; the store is to be closed before the process is.
+        let _ = timeout(LIVE_ENTRIES_GRACE, live_entries_stopped).await;
         dns.shutdown().await;
         Ok(())
     }

@@ -62,7 +62,7 @@ impl Daemon {
         let live = Live::default();
         live.publish(Arc::new(disk.generation().unwrap()));
         let store = Store::open(&config.state_dir).unwrap().store;
-        let live_entries = LiveEntries::load(live.clone(), &store).start(store.live_writer()).unwrap();
+        let (live_entries, _) = LiveEntries::load(live.clone(), &store).start(store.live_writer()).unwrap();
         let status = watch::Sender::new(Arc::default());
         let process = watch::Sender::new(Process {
             version: "1.2.3".to_owned(),

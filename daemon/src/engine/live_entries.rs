@@ -175,16 +175,23 @@ impl LiveEntries {
         Arc::new(Self { live, state: Mutex::new(State { set, ..State::default() }) })
     }
 
-    /// Starts the thread that takes requests and ends entries. Without a writer nothing is stored, and every answer
-    /// says why.
+    /// Starts the thread that takes requests and ends entries. It ends when the last [`Requests`] is gone; the receiver
+    /// then fails, and the store is closed. Without a writer nothing is stored, and every answer says why.
     ///
     /// # Errors
     /// When there can be no thread.
-    pub fn start(self: &Arc<Self>, writer: Result<LiveWriter, StoreError>) -> io::Result<Requests> {
+    pub fn start(
+        self: &Arc<Self>,
+        writer: Result<LiveWriter, StoreError>,
+    ) -> io::Result<(Requests, oneshot::Receiver<()>)> {
         let (sender, requests) = sync_channel(WAITING_REQUESTS);
         let worker = Worker { entries: Arc::clone(self), requests, writer };
-        std::thread::Builder::new().name("live-entries".to_owned()).spawn(move || worker.run())?;
-        Ok(Requests(sender))
+        let (stopped, when_stopped) = oneshot::channel::<()>();
+        std::thread::Builder::new().name("live-entries".to_owned()).spawn(move || {
+            worker.run();
+            drop(stopped);
+        })?;
+        Ok((Requests(sender), when_stopped))
     }
 
     /// Where generations are published.

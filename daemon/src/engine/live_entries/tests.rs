@@ -19,7 +19,7 @@ fn rig(dir: &Path) -> Rig {
     let store = Store::open(dir).unwrap().store;
     let live = Live::default();
     let entries = LiveEntries::load(live.clone(), &store);
-    let requests = entries.start(store.live_writer()).unwrap();
+    let (requests, _) = entries.start(store.live_writer()).unwrap();
     entries.publish(Arc::new(fixture::generation(&[], &[])), None);
     Rig { live, store, entries, requests }
 }
@@ -156,7 +156,7 @@ async fn without_a_disk_blocks_are_in_force_and_say_so() {
     let entries = LiveEntries::load(live.clone(), &store);
     entries.publish(Arc::new(fixture::generation(&[], &[])), None);
     let full = StoreError::Full { path: dir.path().to_owned() };
-    let requests = entries.start(Err(full)).unwrap();
+    let (requests, _) = entries.start(Err(full)).unwrap();
     let done = requests.change(block(&["192.0.2.1"]), 0).await.unwrap();
     assert!(done.not_saved.is_some());
     assert_eq!(says(&live, "192.0.2.1"), Some(Action::Block));
