@@ -1,11 +1,12 @@
 //! The table: the compiled, immutable map address → payload (listing and policy class).
 //!
 //! Merge hands over sorted, disjoint segments; `builder` compiles them into the image that daemon and kernel program
-//! read with the same code (`blackthorn_common::image`). `pieces` cuts segments at the borders of a node's slots, `arena`
-//! gives nodes, slot arrays and records their place.
+//! read with the same code (`blackthorn_common::image`). `pieces` cuts segments at the borders of a node's slots, `leaves`
+//! says what needs no node, `arena` gives everything its place.
 
 mod arena;
 mod builder;
+mod leaves;
 mod pieces;
 #[cfg(test)]
 mod tests;
