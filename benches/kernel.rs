@@ -124,6 +124,7 @@ fn lookups(object: &[u8]) -> Result<(), Box<dyn Error>> {
 }
 
 /// Programs and maps of one family in the object.
+#[derive(Clone, Copy)]
 struct Names {
     family: &'static str,
     none: &'static str,

@@ -27,6 +27,8 @@ type Address = [u32; 4];
 /// Addresses per map value, as a power of two; 16 values.
 const BLOCK_LOG2: u32 = 16;
 const BLOCKS: u32 = 16;
+/// Addresses one after another. Not an array of arrays: the kernel refuses the type description of those.
+type Block = [u32; 4 << BLOCK_LOG2];
 
 /// Which address comes next, and the sum of what was found, so that nothing is optimised away.
 #[repr(C)]
@@ -36,7 +38,7 @@ pub struct State {
 }
 
 #[btf_map]
-static ADDRESSES: Array<[Address; 1 << BLOCK_LOG2], { BLOCKS as usize }> = Array::new();
+static ADDRESSES: Array<Block, { BLOCKS as usize }> = Array::new();
 #[btf_map]
 static STATE: Array<State, 1> = Array::new();
 #[btf_map]
