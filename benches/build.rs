@@ -118,7 +118,7 @@ fn compile(feeds: Vec<Entries>) -> Result<Table, Box<dyn Error>> {
         protected: &protected,
         filter_feeds: &[FeedIndex(0), FeedIndex(2)],
     })?;
-    Ok(Table::compile(merged.v4, merged.v6)?)
+    Ok(Table::compile(&merged.v4, &merged.v6)?)
 }
 
 fn networks<const N: usize>(texts: [&str; N]) -> Result<Coverage, Box<dyn Error>> {

@@ -64,9 +64,8 @@ fn publish(mut filter: Filter) -> Result<(), Box<dyn Error>> {
         let (v4, v6) = (segments(v4), segments(v6));
         let (mut all, mut only) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let input = (v4.clone(), v6.clone());
             let start = Instant::now();
-            let table = Table::compile(input.0, input.1)?;
+            let table = Table::compile(&v4, &v6)?;
             let compiled = start.elapsed();
             filter.publish(table.words())?;
             all.push(start.elapsed().as_secs_f64() * 1e3);
@@ -84,7 +83,7 @@ fn lookups(object: &[u8]) -> Result<(), Box<dyn Error>> {
     for (count, _) in SIZES {
         let v4 = mixed_v4(count);
         let segments = segments(v4.clone());
-        let table = Table::compile(segments.clone(), Vec::new())?;
+        let table = Table::compile(&segments, &[])?;
         let mut random = Random::new(7);
         let addresses: Vec<Address> = (0..RUNS)
             .map(|i| match i % 2 {
@@ -103,7 +102,7 @@ fn lookups(object: &[u8]) -> Result<(), Box<dyn Error>> {
     for (count, _) in SIZES {
         let v6 = mixed_v6(count);
         let segments = segments(v6.clone());
-        let table = Table::compile(Vec::new(), segments.clone())?;
+        let table = Table::compile(&[], &segments)?;
         let mut random = Random::new(7);
         let addresses: Vec<Address> = (0..RUNS)
             .map(|i| {

@@ -92,7 +92,7 @@ trait Family: Bits + Into<u128> + TryFrom<u128> {
 
 impl Family for u32 {
     fn compile(segments: Vec<Segment<Self, Payload>>) -> Option<Table> {
-        Table::compile(segments, Vec::new()).ok()
+        Table::compile(&segments, &[]).ok()
     }
 
     fn elsewhere(random: &mut Random, _: Self) -> Self {
@@ -102,7 +102,7 @@ impl Family for u32 {
 
 impl Family for u128 {
     fn compile(segments: Vec<Segment<Self, Payload>>) -> Option<Table> {
-        Table::compile(Vec::new(), segments).ok()
+        Table::compile(&[], &segments).ok()
     }
 
     /// In the same /32: most of IPv6 is nobody's, and missing there costs nothing.

@@ -12,7 +12,7 @@ pub const DEFAULT_CONFIG: &str = "/etc/blackthorn/blackthorn.toml";
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for lookup: listed; for check: valid
-  1  a negative answer: lookup: not listed; check: invalid
+  1  a negative answer: lookup: not listed; check: invalid; diff: different
   2  it could not be done; standard error says why";
 
 const RUN_HELP: &str = "\
@@ -60,6 +60,25 @@ Examples:
   blackthorn feeds ipsum
   blackthorn feeds ipsum --rejects";
 
+const GENERATIONS_HELP: &str = "\
+Every published change is a generation with a file of its own; a start serves the newest good one. The files are read
+and checked here; a daemon, if one runs, is only asked which one is live.
+
+Examples:
+  blackthorn generations
+  blackthorn generations --json | jq '.generations[] | select(.damage)'
+
+Exit codes: 0 done, 2 the files cannot be read.";
+
+const DIFF_HELP: &str = "\
+Give serials as `blackthorn generations` shows them. Addresses count as changed when other feeds list them, or the same
+with another value, or when the packet filter treats them differently. No daemon is asked.
+
+Example:
+  blackthorn diff 1795000000 1795003600 --widest 20
+
+Exit codes: 0 they list the same, 1 they differ, 2 they cannot be compared.";
+
 const FORMATS_HELP: &str = "\
 The name goes into the configuration:
   [[feed]]
@@ -101,6 +120,12 @@ pub enum Command {
     /// Show feeds: state, age, counts, last error; with an id and --rejects the lines that were refused.
     #[command(after_help = FEEDS_HELP)]
     Feeds(Feeds),
+    /// List the generations on disk: serial, age, entries, size, live or damaged and why.
+    #[command(after_help = GENERATIONS_HELP)]
+    Generations(Generations),
+    /// Compare two generations: addresses added, removed and changed, by feed, and the widest prefixes.
+    #[command(after_help = DIFF_HELP)]
+    Diff(Diff),
     /// Describe the feed formats.
     #[command(after_help = FORMATS_HELP)]
     Formats(JsonArg),
@@ -184,6 +209,37 @@ pub struct Feeds {
     /// Which daemon.
     #[command(flatten)]
     pub daemon: DaemonArg,
+    /// Output form.
+    #[command(flatten)]
+    pub form: JsonArg,
+}
+
+/// `blackthorn generations`.
+#[derive(Debug, Args)]
+pub struct Generations {
+    /// Which daemon.
+    #[command(flatten)]
+    pub daemon: DaemonArg,
+    /// Output form.
+    #[command(flatten)]
+    pub form: JsonArg,
+}
+
+/// `blackthorn diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// Serial of the older generation.
+    #[arg(value_name = "FROM")]
+    pub from: u32,
+    /// Serial of the newer generation.
+    #[arg(value_name = "TO")]
+    pub to: u32,
+    /// How many of the widest changed prefixes of each family are named.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub widest: u16,
+    /// Which configuration: it names the state directory.
+    #[command(flatten)]
+    pub config: ConfigArg,
     /// Output form.
     #[command(flatten)]
     pub form: JsonArg,

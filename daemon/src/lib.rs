@@ -8,6 +8,7 @@
 //! - [`stats`]: counters; [`live`]: the published generation.
 //! - [`collector`]: fetches feeds from files and over HTTP, each on its own schedule.
 //! - [`store`]: last good copies and outcomes on disk.
+//! - [`generations`]: whole generations on disk, mapped and served at the next start.
 //! - [`filter`]: keeps the XDP program loaded, its table current and the interfaces attached.
 //! - [`engine`]: one cycle after another, from delivered feeds to a published generation.
 //! - [`dns`]: the live generation as a DNSBL over UDP and TCP.
@@ -15,7 +16,7 @@
 //! - [`commands`]: one file per subcommand; `run` wires everything together.
 //!
 //! Edges of the process, used by `main` and the commands: [`cli`] (the command line), [`logging`] (events to standard
-//! error), [`signals`] (what operators ask for, as a channel), [`notify`] (what systemd is told).
+//! error), [`signals`] (what operators ask for), [`notify`] (what systemd is told).
 
 pub mod cli;
 pub mod collector;
@@ -26,6 +27,7 @@ pub mod core;
 pub mod dns;
 pub mod engine;
 pub mod filter;
+pub mod generations;
 pub mod live;
 pub mod logging;
 pub mod notify;

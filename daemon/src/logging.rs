@@ -22,6 +22,9 @@ use tracing_subscriber::{
 /// What is logged when neither option nor environment says.
 const DEFAULT_LEVEL: LevelFilter = LevelFilter::INFO;
 
+/// The DNS library warns of malformed queries. Anyone can send those, as many as they like; they are counted instead.
+const UNHEARD: &str = "hickory_proto=off";
+
 /// What the command line says about logging.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
@@ -120,16 +123,16 @@ where
     }
 }
 
-/// An option beats the environment beats the default.
+/// An option beats the environment beats the default. Only `RUST_LOG`, by its name, brings [`UNHEARD`] back.
 fn filter(option: Option<LevelFilter>, rust_log: Option<&str>) -> Result<EnvFilter, LoggingError> {
-    let builder = EnvFilter::builder().with_default_directive(DEFAULT_LEVEL.into());
-    match (option, rust_log) {
-        (Some(level), _) => Ok(EnvFilter::default().add_directive(level.into())),
-        (None, Some(value)) => builder
-            .parse(value)
-            .map_err(|source| LoggingError::Filter { value: value.to_owned(), source: source.into() }),
-        (None, None) => Ok(builder.parse_lossy("")),
-    }
+    let wanted = match (option, rust_log.filter(|value| !value.is_empty())) {
+        (Some(level), _) => level.to_string(),
+        (None, Some(value)) => value.to_owned(),
+        (None, None) => DEFAULT_LEVEL.to_string(),
+    };
+    EnvFilter::builder()
+        .parse(format!("{UNHEARD},{wanted}"))
+        .map_err(|source| LoggingError::Filter { value: wanted, source: source.into() })
 }
 
 /// Does this stream go to the journal? `JOURNAL_STREAM` holds device and inode of the stream systemd made; children
@@ -277,6 +280,19 @@ mod tests {
         assert_eq!(lines(None, Some("warn")), 0);
         assert_eq!(lines(Some(LevelFilter::DEBUG), Some("off")), 2);
         assert_eq!(lines(Some(LevelFilter::OFF), Some("debug")), 0);
+    }
+
+    #[test]
+    fn strangers_cannot_fill_the_log_through_the_dns_library() {
+        let lines = |option, rust_log| {
+            let filter = filter(option, rust_log).unwrap();
+            let warn = || warn!(target: "hickory_proto::rr::rdata::opt", "incomplete EDNS options");
+            logged(Style::Journal, filter, warn).lines().count()
+        };
+        assert_eq!(lines(None, None), 0);
+        assert_eq!(lines(Some(LevelFilter::DEBUG), None), 0);
+        assert_eq!(lines(None, Some("debug")), 0);
+        assert_eq!(lines(None, Some("info,hickory_proto=debug")), 1, "asked for by name");
     }
 
     #[test]

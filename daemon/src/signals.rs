@@ -1,4 +1,4 @@
-//! Signals as a channel: the main loop reads [`Signal`]s like any other message, and nothing else runs in a handler.
+//! Signals for the main loop, which awaits [`Signal`]s like any other message; nothing else runs in a handler.
 //!
 //! A second TERM or INT ends the process at once, from the handler itself, so that a stop that hangs can be ended
 //! without KILL.
@@ -10,16 +10,16 @@ use signal_hook::{
 };
 use std::{
     io,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 /// Exit code when a second TERM or INT cuts a stop short: the "could not do it" of all commands.
 pub const FORCED_EXIT: i32 = 2;
-
-/// Signals that wait for the main loop. Behind a full queue those of one kind become one, as in the kernel.
-const QUEUE: usize = 4;
 
 /// What an operator asks the running daemon for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,21 +32,40 @@ pub enum Signal {
     LogStats,
 }
 
-impl Signal {
-    fn from_number(number: i32) -> Option<Self> {
-        match number {
-            SIGHUP => Some(Self::Reload),
-            SIGTERM | SIGINT => Some(Self::Stop),
-            SIGUSR1 => Some(Self::LogStats),
-            _ => None,
-        }
+/// Signals that wait for the main loop. Those of one kind are one, as in the kernel: fifty HUPs during a reload ask for
+/// one more.
+#[derive(Debug, Default)]
+struct Waiting {
+    stop: AtomicBool,
+    log_stats: AtomicBool,
+    reload: AtomicBool,
+    arrived: Notify,
+}
+
+impl Waiting {
+    fn add(&self, number: i32) {
+        let kind = match number {
+            SIGHUP => &self.reload,
+            SIGTERM | SIGINT => &self.stop,
+            SIGUSR1 => &self.log_stats,
+            _ => return,
+        };
+        kind.store(true, Ordering::Release);
+        self.arrived.notify_one();
+    }
+
+    /// The most urgent one: a stop does not wait for reloads that are pointless by then.
+    fn take(&self) -> Option<Signal> {
+        let kinds =
+            [(&self.stop, Signal::Stop), (&self.log_stats, Signal::LogStats), (&self.reload, Signal::Reload)];
+        kinds.into_iter().find_map(|(kind, signal)| kind.swap(false, Ordering::Acquire).then_some(signal))
     }
 }
 
 /// The receiving end. Dropping it ends delivery, not the handlers: a TERM after the first still forces the exit.
 #[derive(Debug)]
 pub struct Signals {
-    receiver: mpsc::Receiver<Signal>,
+    waiting: Arc<Waiting>,
     delivery: Handle,
 }
 
@@ -65,27 +84,28 @@ impl Signals {
         }
         let mut pending = iterator::Signals::new([SIGHUP, SIGTERM, SIGINT, SIGUSR1])?;
         let delivery = pending.handle();
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        let pass_on = move || {
-            for signal in pending.forever().filter_map(Signal::from_number) {
-                if sender.blocking_send(signal).is_err() {
-                    break; // nobody listens any more
-                }
-            }
-        };
+        let waiting = Arc::new(Waiting::default());
+        let passed_on = Arc::clone(&waiting);
+        let pass_on = move || pending.forever().for_each(|number| passed_on.add(number));
         thread::Builder::new().name("signals".to_owned()).spawn(pass_on)?;
-        Ok(Self { receiver, delivery })
+        Ok(Self { waiting, delivery })
     }
 
-    /// The next signal, for an async main loop. Cancel safe. Order is kept between signals that did not arrive
-    /// together. `None` when no more will come.
-    pub async fn recv(&mut self) -> Option<Signal> {
-        self.receiver.recv().await
+    /// The next signal: a stop before anything else that waits. Cancel safe.
+    pub async fn recv(&mut self) -> Signal {
+        loop {
+            if let Some(signal) = self.waiting.take() {
+                return signal;
+            }
+            self.waiting.arrived.notified().await;
+        }
     }
 
-    /// The next signal, for a thread outside the async runtime; as [`Self::recv`] else.
-    pub fn blocking_recv(&mut self) -> Option<Signal> {
-        self.receiver.blocking_recv()
+    /// Waits for a stop and leaves everything else waiting. Cancel safe.
+    pub async fn stop(&mut self) {
+        while !self.waiting.stop.swap(false, Ordering::Acquire) {
+            self.waiting.arrived.notified().await;
+        }
     }
 }
 
@@ -100,6 +120,7 @@ mod tests {
     use super::*;
     use signal_hook::low_level::raise;
     use std::process::{Command, Output};
+    use tokio::runtime::Runtime;
 
     /// Set in a child process to the test it was started for.
     const CHILD: &str = "BLACKTHORN_SIGNALS_CHILD";
@@ -120,21 +141,35 @@ mod tests {
         assert!(output.status.success() && passed, "{output:?}");
     }
 
+    fn runtime() -> Runtime {
+        tokio::runtime::Builder::new_current_thread().build().unwrap()
+    }
+
+    #[test]
+    fn signals_of_one_kind_are_one_and_a_stop_goes_first() {
+        let waiting = Waiting::default();
+        for number in [SIGHUP, SIGHUP, SIGUSR1, SIGHUP, SIGTERM, SIGINT, SIGHUP] {
+            waiting.add(number);
+        }
+        let order = [Signal::Stop, Signal::LogStats, Signal::Reload];
+        assert_eq!(order.map(Some), [(); 3].map(|()| waiting.take()));
+        assert_eq!(waiting.take(), None);
+    }
+
     #[test]
     fn signals_arrive_as_messages() {
         if let Some(output) = child("signals_arrive_as_messages") {
             return assert_passed(&output);
         }
-        let mut signals = Signals::install().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (runtime, mut signals) = (runtime(), Signals::install().unwrap());
         raise(SIGHUP).unwrap();
-        assert_eq!(signals.blocking_recv(), Some(Signal::Reload));
+        assert_eq!(runtime.block_on(signals.recv()), Signal::Reload);
         raise(SIGUSR1).unwrap();
-        assert_eq!(runtime.block_on(signals.recv()), Some(Signal::LogStats));
+        assert_eq!(runtime.block_on(signals.recv()), Signal::LogStats);
         raise(SIGINT).unwrap();
-        assert_eq!(signals.blocking_recv(), Some(Signal::Stop));
+        assert_eq!(runtime.block_on(signals.recv()), Signal::Stop);
         raise(SIGHUP).unwrap();
-        assert_eq!(signals.blocking_recv(), Some(Signal::Reload), "still delivered while stopping");
+        assert_eq!(runtime.block_on(signals.recv()), Signal::Reload, "still delivered while stopping");
     }
 
     #[test]
@@ -142,19 +177,12 @@ mod tests {
         if let Some(output) = child("a_flood_of_reloads_does_not_hide_the_stop") {
             return assert_passed(&output);
         }
-        let mut signals = Signals::install().unwrap();
+        let (runtime, mut signals) = (runtime(), Signals::install().unwrap());
         for _ in 0..10_000 {
             raise(SIGHUP).unwrap();
         }
         raise(SIGTERM).unwrap();
-        let mut reloads = 0;
-        while signals.blocking_recv().unwrap() == Signal::Reload {
-            reloads += 1;
-        }
-        assert!(
-            (1..=QUEUE + 2).contains(&reloads),
-            "{reloads} for a queue of {QUEUE}, one in hand, one pending"
-        );
+        runtime.block_on(signals.stop());
     }
 
     #[test]
@@ -164,7 +192,7 @@ mod tests {
         }
         let mut signals = Signals::install().unwrap();
         raise(SIGTERM).unwrap();
-        assert_eq!(signals.blocking_recv(), Some(Signal::Stop));
+        assert_eq!(runtime().block_on(signals.recv()), Signal::Stop);
         drop(signals);
         raise(SIGINT).unwrap();
         panic!("the second signal did not end the process");

@@ -45,7 +45,7 @@ pub(crate) fn table(networks: &[(&str, Class)]) -> Table {
     }
     v4.sort_by_key(|segment| segment.span);
     v6.sort_by_key(|segment| segment.span);
-    Table::compile(v4, v6).unwrap()
+    Table::compile(&v4, &v6).unwrap()
 }
 
 /// The table that most tests use: the two listed hosts, and some that only DNS knows.

@@ -141,7 +141,7 @@ fn kernel_and_host_agree_at_every_border_of_nested_prefixes() {
     let Some((mut filter, _)) = open(&plan(&[], Mode::Auto)) else { return };
     let v4 = Oracle::new(prefixes::realistic_v4(11, 3000));
     let v6 = Oracle::new(prefixes::realistic_v6(12, 2000));
-    let table = Table::compile(segments(&v4), segments(&v6)).unwrap();
+    let table = Table::compile(&segments(&v4), &segments(&v6)).unwrap();
     filter.publish(table.words()).unwrap();
 
     let mut random = Random::new(13);

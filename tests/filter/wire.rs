@@ -100,6 +100,8 @@ fn no_packet_slips_through_while_generations_change_under_traffic() {
         table(&[(LISTED_V4, Class::Drop), (LISTED_V6, Class::Drop), ("192.0.2.0/24", Class::Drop)]),
     ];
     filter.publish(generations[0].words()).unwrap();
+    // What the neighbour says of itself when the link comes up may arrive before the first table.
+    let before = filter.counters().unwrap().get(Reason::NoTable).packets;
 
     let stop = AtomicBool::new(false);
     let rounds = thread::scope(|scope| {
@@ -129,7 +131,7 @@ fn no_packet_slips_through_while_generations_change_under_traffic() {
     let counters = filter.counters().unwrap();
     assert_eq!(counters.get(Reason::Drop4).packets, rounds);
     assert_eq!(counters.get(Reason::Drop6).packets, rounds);
-    assert_eq!(counters.get(Reason::NoTable).packets, 0);
+    assert_eq!(counters.get(Reason::NoTable).packets, before);
     println!("100 generations, {rounds} rounds of traffic");
 }
 

@@ -150,6 +150,36 @@ fn monitoring_lets_everything_through() {
 }
 
 #[test]
+fn from_monitoring_to_dropping_a_new_exclusion_is_there_first() {
+    if !privileged() {
+        return;
+    }
+    let monitor = CONFIG.replace("[filter]", "[filter]\naction = \"monitor\"");
+    let rig = Rig::start(&monitor, LISTED);
+    // A list that takes its time to be read.
+    let many: String = (0..60_000u32).map(|n| format!("100.{}.{}.7\n", n >> 8, n & 0xff)).collect();
+    rig.site.write("mine.txt", format!("{LISTED}{many}"));
+    rig.site.configure(&format!("{CONFIG}[exclude]\nnetworks = [\"198.51.100.66\", \"2001:db8:1::66\"]\n"));
+    let reloading = AtomicBool::new(true);
+    thread::scope(|scope| {
+        let traffic = scope.spawn(|| {
+            let mut round = 0;
+            while reloading.load(Ordering::Relaxed) {
+                rig.assert_arrivals(round, &["listed", "clean"]);
+                round += 1;
+            }
+        });
+        rig.daemon.reload();
+        reloading.store(false, Ordering::Relaxed);
+        traffic.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+
+    rig.site.configure(CONFIG);
+    rig.daemon.reload();
+    rig.assert_arrivals(u32::MAX >> 1, &["clean"]);
+}
+
+#[test]
 fn feeds_of_zones_only_drop_nothing() {
     if !privileged() {
         return;

@@ -9,6 +9,7 @@
 mod dns;
 mod feeds;
 mod filter;
+mod generations;
 mod harness;
 mod http;
 mod load;

@@ -68,7 +68,7 @@ fn a_broken_configuration_is_refused_with_its_line() {
         (CONFIG.replace("format =", "fromat ="), "blackthorn.toml:6:"),
         (CONFIG.replace("feeds = [\"mine\"]", "feeds = [\"yours\"]"), "blackthorn.toml:10:"),
         (CONFIG.replace("feeds = [\"mine\"]", "feeds = [\"mine\""), "blackthorn.toml:"),
-        (format!("{CONFIG}[exclude]\nfiles = [\"none.txt\"]\n"), "none.txt: No such file"),
+        (format!("{CONFIG}[exclude]\nfiles = [\"none.txt\"]\n"), "none.txt: cannot be read: No such file"),
     ] {
         site.configure(&config);
         let said = daemon.refused_reload();
@@ -77,6 +77,7 @@ fn a_broken_configuration_is_refused_with_its_line() {
         assert_eq!(about(&daemon, "192.0.2.8"), "NXDOMAIN");
         assert_eq!(daemon.dns().serial("bl.example"), before);
     }
+    assert!(daemon.log.all("exclude: ").is_empty(), "what is refused is not announced as a change");
     site.configure(CONFIG);
     daemon.reload();
     assert_eq!(about(&daemon, "192.0.2.8"), "127.0.0.2", "mended");

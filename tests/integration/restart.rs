@@ -4,10 +4,12 @@ use crate::dns::{owner, said};
 use crate::harness::{Daemon, Mark, PATIENCE, Site, chown_all};
 use crate::http::{Publisher, Reply};
 use blackthorn_testkit::needs;
+use blackthorn_testkit::netns::Cable;
+use blackthorn_testkit::random::Random;
 use blackthorn_testkit::tmpfs::Tmpfs;
 use hickory_proto::rr::RecordType::A;
 use std::fs::{self, Permissions};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -342,6 +344,37 @@ fn a_disk_that_fills_up_stops_neither_answers_nor_reloads() {
     assert_eq!(about(&site.start(), "192.0.2.9"), "127.0.0.2", "saved again");
 }
 
+/// What `blackthorn status` warns of.
+fn warnings(site: &Site) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_blackthorn"));
+    let output =
+        command.args(["status", "--json", "--config"]).arg(site.path("blackthorn.toml")).output().unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    status["engine"]["warnings"].to_string()
+}
+
+#[test]
+fn a_body_that_does_not_fit_the_disk_is_said_once_and_shown_until_it_does() {
+    let Some((site, disk)) = small_disk() else { return };
+    // Incompressible, so that only what is small still fits.
+    let mut random = Random::new(1);
+    let list: String =
+        (0..350_000).map(|_| format!("{}\n", Ipv4Addr::from(0x4000_0000 | random.word() >> 3))).collect();
+    site.write("mine.txt", "192.0.2.7\n");
+    let daemon = site.start();
+    site.write("mine.txt", &list);
+    for _ in 0..3 {
+        daemon.reload();
+        assert!(warnings(&site).contains("no space left"), "{}", warnings(&site));
+    }
+    assert_eq!(daemon.log.all("cannot save").len(), 1);
+    site.write("mine.txt", "192.0.2.8\n");
+    daemon.reload();
+    // What is left of the disk need not do for the file of a generation; that is a warning of its own.
+    assert!(!warnings(&site).contains("state directory"), "{}", warnings(&site));
+    drop((daemon, disk));
+}
+
 #[test]
 fn killed_on_a_full_disk_it_comes_back_with_the_last_good_copy() {
     let Some((site, disk)) = small_disk() else { return };
@@ -373,6 +406,36 @@ fn stop_signals_end_it_well_and_at_once() {
         UdpSocket::bind(address).unwrap();
         TcpListener::bind(address).unwrap();
     }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_resolver_that_is_silent() {
+    if !needs::root() {
+        needs::skip("a resolver of its own needs root");
+        return;
+    }
+    if !Command::new("unshare").args(["--net", "--mount", "true"]).status().is_ok_and(|made| made.success()) {
+        needs::skip("cannot make namespaces");
+        return;
+    }
+    let cable = Cable::new();
+    let resolver = cable.peer.enter(|| UdpSocket::bind("198.51.100.2:53").unwrap());
+    resolver.set_read_timeout(Some(PATIENCE)).unwrap();
+    let name = "[[feed]]\nid = \"web\"\nsource = \"http://feeds.example/list\"\nformat = \"plain\"\n[[zone]]";
+    let site = Site::new(&LOCAL.replace("[[zone]]", name));
+    site.write("mine.txt", "192.0.2.7\n");
+    site.write("resolv.conf", "nameserver 198.51.100.2\n");
+    let plain = site.command();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\""]);
+    command.arg(site.path("resolv.conf")).arg(plain.get_program()).args(plain.get_args());
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
+    let mut daemon = cable.host.enter(|| Daemon::start(command));
+    resolver.recv(&mut [0; 512]).unwrap();
+    let started = Instant::now();
+    daemon.signal(libc::SIGTERM);
+    assert_eq!(daemon.exit().code(), Some(0));
+    assert!(started.elapsed() < PATIENCE / 10, "took {:?}", started.elapsed());
 }
 
 #[test]

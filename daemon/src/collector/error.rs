@@ -20,8 +20,15 @@ pub struct FetchError {
 impl FetchError {
     /// How long the server asked us to stay away, if it did.
     pub fn retry_after(&self) -> Option<Duration> {
-        match self.cause {
-            Cause::Status { retry_after, .. } => retry_after,
+        self.cause.retry_after()
+    }
+}
+
+impl Cause {
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            Self::Elsewhere { cause, .. } => cause.retry_after(),
             _ => None,
         }
     }
@@ -80,6 +87,15 @@ pub enum Cause {
     /// The server sent us somewhere we do not go (G14).
     #[error("redirect refused: {0}")]
     Redirect(#[from] Refusal),
+    /// It went wrong at an address that the source's own server sent us to.
+    #[error("redirected to {place}: {cause}")]
+    Elsewhere {
+        /// The address, without its secrets.
+        place: String,
+        /// What happened there.
+        #[source]
+        cause: Box<Cause>,
+    },
     /// The name has no address.
     #[error("the name could not be resolved: {0}; check its spelling and the resolver of this host")]
     Dns(String),

@@ -80,10 +80,28 @@ impl Http {
         limits: &FetchLimits,
         validators: Option<&Validators>,
     ) -> Result<Fetched, Cause> {
+        let mut at = home.clone();
+        let outcome = self.exchange(home, &mut at, limits, validators).await;
+        outcome.map_err(|cause| match cause {
+            // It says itself what it is about.
+            Cause::Redirect(_) => cause,
+            _ if at == *home => cause,
+            _ => Cause::Elsewhere { place: mask(&at).to_string(), cause: Box::new(cause) },
+        })
+    }
+
+    /// As [`Self::get`]; `at` is moved along to the address that was asked last.
+    async fn exchange(
+        &self,
+        home: &Url,
+        at: &mut Url,
+        limits: &FetchLimits,
+        validators: Option<&Validators>,
+    ) -> Result<Fetched, Cause> {
         let deadline = Instant::now() + limits.timeout.min(LONGEST_FETCH);
         let late = |phase| Cause::Timeout { phase, limit: limits.timeout };
         let condition = validators.map(condition).unwrap_or_default();
-        let following = self.follow(home, &condition);
+        let following = self.follow(home, at, &condition);
         let response = timeout_at(deadline, following).await.map_err(|_| late(Phase::Answer))??;
         match response.status() {
             StatusCode::OK => {}
@@ -115,8 +133,7 @@ impl Http {
     }
 
     /// The first answer that is not a redirect.
-    async fn follow(&self, home: &Url, condition: &HeaderMap) -> Result<Response, Cause> {
-        let mut url = home.clone();
+    async fn follow(&self, home: &Url, url: &mut Url, condition: &HeaderMap) -> Result<Response, Cause> {
         let mut client = &self.direct;
         let mut home_is_public = true;
         for hop in 0..=MAX_REDIRECTS {
@@ -124,9 +141,9 @@ impl Http {
                 return Err(Cause::NoTrustRoots(reason.clone()));
             }
             let request = client.get(url.clone()).headers(condition.clone());
-            let response = request.send().await.map_err(|error| explain_failed_request(error, &url))?;
-            let Some(next) = redirect_target(&response, &url)? else { return Ok(response) };
-            judge(home, &url, &next)?;
+            let response = request.send().await.map_err(|error| explain_failed_request(error, url))?;
+            let Some(next) = redirect_target(&response, url)? else { return Ok(response) };
+            judge(home, url, &next)?;
             if hop == 0 {
                 home_is_public = response.remote_addr().is_none_or(|address| is_public(address.ip()));
             }
@@ -134,9 +151,9 @@ impl Http {
             // themselves again, even the first one: its owner may answer with a private address the second time.
             let at_home = next.host() == home.host() && !home_is_public;
             client = if at_home { &self.direct } else { &self.guarded };
-            url = next;
+            *url = next;
         }
-        Err(Refusal::TooMany(mask(&url).to_string()).into())
+        Err(Refusal::TooMany(mask(url).to_string()).into())
     }
 }
 

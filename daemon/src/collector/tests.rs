@@ -271,6 +271,15 @@ async fn redirects_on_one_host_are_followed_with_the_condition() {
 }
 
 #[tokio::test]
+async fn what_fails_behind_a_redirect_is_told_of_the_place_behind_it() {
+    let busy = answer("503 Service Unavailable", &["Retry-After: 7"], b"");
+    let server = Server::start([moved("/elsewhere?token=s3cret"), busy]).await;
+    let error = fetch(&server, None).await.unwrap_err();
+    assert!(error.to_string().contains("/elsewhere?***: the server answered 503"), "{error}");
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+}
+
+#[tokio::test]
 async fn redirect_loops_end() {
     let server = Server::start(std::iter::repeat_n(moved("/again?token=s3cret"), 20)).await;
     let error = fetch(&server, None).await.unwrap_err();

@@ -1,13 +1,15 @@
 //! `blackthorn lookup`: who lists an address, what the zones answer, what the packet filter does, and why.
 
-use super::text::{columns, number, section};
+use super::text::{ago, columns, number, section};
 use super::{Verdict, ask, notes, output};
 use crate::cli;
 use crate::config::{self, Config};
 use crate::control::report::{Lookup, Origin};
-use crate::core::explain::{Explanation, NamedBy, Reservation, ZoneVerdict, explain};
+use crate::core::explain::{Explanation, NamedBy, Reservation, Since, ZoneVerdict, explain};
 use crate::engine::disk::{Disk, DiskError};
+use crate::engine::unix_now;
 use crate::engine::written::fill_lines;
+use crate::generations::fill_since;
 use std::error::Error;
 use std::net::IpAddr;
 
@@ -21,7 +23,7 @@ pub(super) fn run(args: &cli::Lookup) -> Result<Verdict, Box<dyn Error>> {
         Some(report) => report,
         None => on_disk(&Config::load(&args.daemon.config.config)?, &args.addresses)?,
     };
-    output::show(args.form.json, &report, text)?;
+    output::show(args.form.json, &report, |report| text(report, unix_now()))?;
     let listed = report.addresses.iter().all(|explanation| explanation.listed);
     Ok(if listed { Verdict::Yes } else { Verdict::No })
 }
@@ -31,6 +33,7 @@ fn on_disk(config: &Config, addresses: &[IpAddr]) -> Result<Lookup, DiskError> {
     let generation = disk.generation()?;
     let mut addresses: Vec<Explanation> = addresses.iter().map(|&a| explain(&generation, a)).collect();
     let notes = [disk.notes(), &fill_lines(config, &mut addresses)].concat();
+    fill_since(&config.state_dir, &mut addresses);
     Ok(Lookup { origin: Origin::Disk, notes, filter: action(&config.filter).to_owned(), addresses })
 }
 
@@ -43,8 +46,9 @@ fn action(filter: &config::Filter) -> &'static str {
     }
 }
 
-fn text(report: &Lookup) -> String {
-    let explained: Vec<String> = report.addresses.iter().map(|e| explanation(e, &report.filter)).collect();
+fn text(report: &Lookup, now: u64) -> String {
+    let explained: Vec<String> =
+        report.addresses.iter().map(|e| explanation(e, &report.filter, now)).collect();
     let head = notes(report.origin, &report.notes);
     let serial = report.addresses.first().map_or(0, |explanation| explanation.serial);
     let from = match (report.origin, serial) {
@@ -55,7 +59,7 @@ fn text(report: &Lookup) -> String {
     format!("{head}{}\n{from}\n", explained.join("\n"))
 }
 
-fn explanation(e: &Explanation, filter: &str) -> String {
+fn explanation(e: &Explanation, filter: &str, now: u64) -> String {
     let verdict = match e {
         Explanation { listed: true, .. } => "is LISTED",
         Explanation { exclusions, feeds, .. } if !exclusions.is_empty() && !feeds.is_empty() => {
@@ -63,7 +67,7 @@ fn explanation(e: &Explanation, filter: &str) -> String {
         }
         _ => "is not listed",
     };
-    let feeds: Vec<[String; 2]> = e.feeds.iter().flat_map(named_by).collect();
+    let feeds: Vec<[String; 2]> = e.feeds.iter().flat_map(|named| named_by(named, now)).collect();
     let zones: Vec<[String; 2]> = e.zones.iter().flat_map(zone).collect();
     let mut packets = vec![packets(e.filter.drop, filter).to_owned()];
     packets.extend(reserved(&e.filter.protections).iter().map(|line| format!("protected: {line}")));
@@ -74,7 +78,7 @@ fn explanation(e: &Explanation, filter: &str) -> String {
         + &section("filter", &packets)
 }
 
-fn named_by(named: &NamedBy) -> Vec<[String; 2]> {
+fn named_by(named: &NamedBy, now: u64) -> Vec<[String; 2]> {
     let mut head = named.network.clone();
     if named.value > 0 {
         head += &format!(", score {}", named.value);
@@ -89,6 +93,9 @@ fn named_by(named: &NamedBy) -> Vec<[String; 2]> {
     }
     if named.more_lines > 0 {
         add(format!("and {} more lines", number(named.more_lines)));
+    }
+    if let Some(Since { serial, built_at }) = named.since {
+        add(format!("at least since generation {serial}, {}", ago(now, built_at)));
     }
     rows
 }
@@ -133,6 +140,7 @@ mod tests {
             filtered: feed == "mine",
             lines: lines.iter().map(line).collect(),
             more_lines: 0,
+            since: None,
         }
     }
 
@@ -157,7 +165,11 @@ mod tests {
                     0,
                     &[(17, "192.0.2.64/26"), (90, "192.0.2.80 - 192.0.2.90 # x")],
                 ),
-                NamedBy { more_lines: 1_203, ..named("scored", "192.0.2.83", 8, &[(4, "192.0.2.83 8")]) },
+                NamedBy {
+                    more_lines: 1_203,
+                    since: Some(Since { serial: 1_794_000_000, built_at: 1_795_000_000 }),
+                    ..named("scored", "192.0.2.83", 8, &[(4, "192.0.2.83 8")])
+                },
             ],
             zones: vec![
                 zone_says("bl.example", true, &["127.0.0.2", "127.0.0.4"], &["Listed by us", "On 8 lists"]),
@@ -176,7 +188,7 @@ mod tests {
     #[test]
     fn a_listed_address_is_explained() {
         assert_eq!(
-            text(&report("drop", vec![listed()])),
+            text(&report("drop", vec![listed()]), 1_795_003_600),
             "\
 192.0.2.83 is LISTED
   feeds       mine    192.0.2.64/26, used by the filter
@@ -185,6 +197,7 @@ mod tests {
               scored  192.0.2.83, score 8
                       line 4: 192.0.2.83 8
                       and 1,203 more lines
+                      at least since generation 1794000000, 1h ago
   zones       bl.example     127.0.0.2, 127.0.0.4
                              \"Listed by us\"
                              \"On 8 lists\"
@@ -225,7 +238,7 @@ generation 1795000000, as served now
             ..report("monitor", vec![unknown, excluded])
         };
         assert_eq!(
-            text(&lookup),
+            text(&lookup, 0),
             "\
 note: no daemon was asked; this is from disk, what one would serve if it were started now
 note: feed mine: entries as written are not shown: gone

@@ -4,8 +4,10 @@
 //! has what the renderers share.
 
 mod check;
+mod diff;
 mod feeds;
 mod formats;
+mod generations;
 mod lookup;
 mod output;
 mod run;
@@ -41,6 +43,8 @@ pub fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Check(args) => check::run(&args)?,
         Command::Lookup(args) => lookup::run(&args)?,
         Command::Feeds(args) => feeds::run(&args)?,
+        Command::Generations(args) => generations::run(&args)?,
+        Command::Diff(args) => diff::run(&args)?,
         Command::Formats(args) => formats::run(&args)?,
     };
     Ok(ExitCode::from(match verdict {

@@ -1,29 +1,38 @@
 //! `blackthorn run`: wires everything together, then waits for signals.
 //!
-//! Order of start: configuration, sockets, store, engine with its first generation from disk and local files, answers,
-//! readiness; only then the network is asked for feeds.
+//! Order of start: configuration, sockets, the newest generation from its file into DNS and kernel, store, engine with its
+//! first generation from disk and local files, answers if there were none so far, readiness; only then the network is
+//! asked for feeds.
 
 use crate::collector::{FetchError, Fetcher};
 use crate::config::{Config, ConfigErrors};
 use crate::control::report::{Process, Reload};
 use crate::control::{self, Control, ControlError};
-use crate::dns::{BindError, DnsServer};
-use crate::engine::{self, Command, Engine, ExcludeError, unix_now};
+use crate::dns::{BindError, Bound, DnsServer};
+use crate::engine::{self, Command, Engine, ExcludeError, Resumed, unix_now};
 use crate::live::Live;
 use crate::notify::{Notifier, NotifyError};
 use crate::signals::{Signal, Signals};
 use crate::stats::Stats;
-use crate::store::{Opened, Recovered, Store, StoreError};
+use crate::store::{Claim, Opened, Recovered, Store, StoreError};
 use std::io;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Commands that may wait for the engine.
 const WAITING_COMMANDS: usize = 16;
+
+/// How long a stop waits for the engine, which may be reading large lists, or a file system that does not answer. Cut
+/// off, it loses nothing: the store is written in transactions, and the kernel detaches the filter of a process that is
+/// gone.
+const ENGINE_GRACE: Duration = Duration::from_secs(10);
 
 /// Why the daemon did not start or did not go on.
 #[derive(Debug, Error)]
@@ -72,20 +81,34 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
     let signals = Signals::install().map_err(system("install signal handlers"))?;
     let dns = DnsServer::bind(&config.dns.listen)?;
     let control = control::bind(&config.control.socket)?;
-    let store = open_store(&config.state_dir)?;
+    let claim = Store::claim(&config.state_dir);
+    // Whatever else is wrong with the directory does not keep its generations from being served.
+    let claim = match claim {
+        Err(error @ StoreError::InUse { .. }) => return Err(error.into()),
+        other => other,
+    };
     let runtime = Builder::new_multi_thread().enable_all().thread_name("blackthorn").build();
-    let runtime = runtime.map_err(system("start the runtime"))?;
+    // Never dropped: that waits for threads that cannot be stopped, such as one that asks a resolver for a name, and the
+    // process ends with `main` anyway.
+    let runtime = ManuallyDrop::new(runtime.map_err(system("start the runtime"))?);
 
     runtime.block_on(async {
         let live = Live::default();
         let stats = Arc::new(Stats::default());
+        let mut resumed = Resumed::serve_newest(&config, &live)?;
+        let mut dns = Door::Shut(dns);
+        if resumed.serves() {
+            dns = Door::Open(dns.open(&live, &stats)?);
+        }
+        resumed.start_filter(&config);
+        let store = open_store(&config.state_dir, claim)?;
         let fetcher = Arc::new(Fetcher::new()?);
-        let mut engine = Engine::new(Arc::clone(&config), store, fetcher, live.clone())?;
+        let mut engine = Engine::new(Arc::clone(&config), store, fetcher, live.clone(), resumed);
         engine.first_cycle().await;
         let status = engine.status();
         let (commands, inbox) = mpsc::channel(WAITING_COMMANDS);
         let engine_stopped = spawn_engine(engine, inbox).map_err(system("start the engine thread"))?;
-        let dns = dns.serve(live.clone(), Arc::clone(&stats))?;
+        let dns = dns.open(&live, &stats)?;
         let process = watch::Sender::new(Process {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -107,10 +130,25 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
     })
 }
 
+/// DNS sockets: bound first, served as soon as there is something to say.
+enum Door {
+    Shut(Bound),
+    Open(DnsServer),
+}
+
+impl Door {
+    fn open(self, live: &Live, stats: &Arc<Stats>) -> Result<DnsServer, BindError> {
+        match self {
+            Self::Shut(bound) => bound.serve(live.clone(), Arc::clone(stats)),
+            Self::Open(server) => Ok(server),
+        }
+    }
+}
+
 /// Opens the store, or what is readable of it: a full or read-only disk must not stop a daemon that can still serve its
 /// last good copies.
-fn open_store(dir: &Path) -> Result<Store, StoreError> {
-    match Store::open(dir) {
+fn open_store(dir: &Path, claim: Result<Claim, StoreError>) -> Result<Store, StoreError> {
+    match claim.and_then(Claim::open) {
         Ok(Opened { store, recovered }) => {
             if let Some(Recovered { moved_to, reason }) = recovered {
                 let moved_to = moved_to.display();
@@ -161,9 +199,12 @@ impl Daemon {
         loop {
             tokio::select! {
                 signal = signals.recv() => match signal {
-                    Some(Signal::Reload) => self.reload().await,
-                    Some(Signal::LogStats) => self.log_stats(),
-                    Some(Signal::Stop) | None => break,
+                    Signal::Reload => tokio::select! {
+                        () = self.reload() => {}
+                        () = signals.stop() => break,
+                    },
+                    Signal::LogStats => self.log_stats(),
+                    Signal::Stop => break,
                 },
                 _ = &mut engine => return Err(RunError::EngineStopped),
             }
@@ -174,8 +215,10 @@ impl Daemon {
         let Self { commands, dns, control, .. } = self;
         control.stop().await;
         drop(commands);
-        // Not an error: the engine ends by dropping its end.
-        let _ = engine.await;
+        // That the engine dropped its end is how it ends, and no error.
+        if timeout(ENGINE_GRACE, engine).await.is_err() {
+            tracing::warn!("stopping in the middle of a cycle; the next start finds the last good copies");
+        }
         dns.shutdown().await;
         Ok(())
     }
@@ -216,6 +259,13 @@ impl Daemon {
     async fn try_reload(&mut self) -> Result<(), ReloadError> {
         let mut new = Config::load(&self.config.path)?;
         let changes = self.config.changes(&new);
+        new.state_dir.clone_from(&self.config.state_dir);
+        new.control.clone_from(&self.config.control);
+        let new = Arc::new(new);
+        let exclusions = engine::exclusions(&new)?;
+        if new.dns != self.config.dns {
+            self.dns.set_listen(&new.dns.listen).await?;
+        }
         for change in &changes.restart {
             tracing::warn!("{change}: takes effect at the next start");
         }
@@ -224,13 +274,6 @@ impl Daemon {
         }
         for warning in &new.warnings {
             tracing::warn!("{warning}");
-        }
-        new.state_dir.clone_from(&self.config.state_dir);
-        new.control.clone_from(&self.config.control);
-        let new = Arc::new(new);
-        let exclusions = engine::exclusions(&new)?;
-        if new.dns != self.config.dns {
-            self.dns.set_listen(&new.dns.listen).await?;
         }
         let (done, outcome) = oneshot::channel();
         let reload = Command::Reload { config: Arc::clone(&new), exclusions, done };

@@ -170,6 +170,17 @@ impl Config {
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// SHA-256, in hex, over the settings that decide what a generation says: how feeds are read, zones, exclusions, and
+    /// the feeds the filter acts on. How often feeds are fetched and where answers are given does not matter.
+    pub fn generation_digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for Feed { id, source, rules, gate, refresh: _, timeout: _ } in &self.feeds {
+            hash.update(format!("{id} {rules:?} {gate:?} {:?}", source.identity()));
+        }
+        hash.update(format!("{:?} {:?} {:?}", self.zones, self.exclude, self.filter.feeds));
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The id of a feed of this configuration.
     pub fn feed_id(&self, feed: FeedIndex) -> Option<&FeedId> {
         self.feeds.get(usize::from(feed.0)).map(|feed| &feed.id)

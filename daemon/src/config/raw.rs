@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 tables! {
     /// The whole file.
     Root as "the top level" {
-        /// Where last good copies and generations are kept. Created if it is missing.
+        /// Where generations and last good copies of feeds are kept. Created if it is missing.
         state_dir: String = default r#""/var/lib/blackthorn""#,
         /// The DNSBL server.
         dns: Dns,
@@ -80,7 +80,7 @@ tables! {
         /// 127.0.0.1 and not in 127.255.255.0/24, which mail servers take for an error.
         code: String = default r#""127.0.0.2""#,
         /// TXT record of listed addresses, for feeds that name no text of their own. `$` stands for the address
-        /// asked for, `$$` for a dollar sign. If absent: "Address $ is listed by FEED in ZONE".
+        /// asked for, `$$` for a dollar sign. If absent: "Address $ is listed by feed ID in ZONE".
         text: String = optional r#""Listed, see https://bl.example/?q=$""#,
         /// How long an answer "listed" may be cached: "1s" to "7d".
         ttl: String = default r#""10m""#,

@@ -51,7 +51,7 @@ pub(super) fn warn(config: &Config, places: &Places, report: &mut Report<'_>) {
         }
     }
     if filtering && config.filter.feeds.is_empty() {
-        let hint = "name feeds, otherwise only live blocks are dropped";
+        let hint = "name feeds, otherwise nothing is dropped";
         report.warn(places.filter.clone(), "the filter has interfaces but no feeds".into(), hint);
     }
     let everything = |network: &Network| network.prefix_len() == Some(0);

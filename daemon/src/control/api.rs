@@ -7,6 +7,7 @@ use crate::core::explain::{Explanation, explain};
 use crate::engine::Command;
 use crate::engine::status::EngineStatus;
 use crate::engine::written::fill_lines;
+use crate::generations::fill_since;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode, Uri};
@@ -139,7 +140,11 @@ async fn lookup(
     let Some(generation) = api.control.live.get() else {
         return Err(ApiError(StatusCode::SERVICE_UNAVAILABLE, "no generation is published yet".to_owned()));
     };
-    let addresses = addresses.into_iter().map(|address| explain(&generation, address)).collect();
+    // Looks through all exclusions, of which there may be millions: not on a thread that answers DNS.
+    let explained = spawn_blocking(move || addresses.into_iter().map(|a| explain(&generation, a)).collect());
+    let addresses = explained
+        .await
+        .map_err(|lost| ApiError(StatusCode::INTERNAL_SERVER_ERROR, format!("explaining failed: {lost}")))?;
     let (addresses, notes) = with_lines(&api, addresses).await;
     let filter = api.control.engine.borrow().filter.action.clone();
     Ok(Json(Lookup { origin: Origin::Daemon, notes, filter, addresses }))
@@ -154,6 +159,7 @@ async fn with_lines(api: &Api, explanations: Vec<Explanation>) -> (Vec<Explanati
         let permit = Arc::clone(&api.reading).acquire_owned().await.ok()?;
         let reading = spawn_blocking(move || {
             let notes = fill_lines(&config, &mut filled);
+            fill_since(&config.state_dir, &mut filled);
             // The thread cannot be stopped: even if nobody waits any more, the next one does not start before its end.
             drop(permit);
             (filled, notes)

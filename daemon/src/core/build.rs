@@ -2,7 +2,7 @@
 
 use super::entry::{Entries, FeedId};
 use super::flatten::{Flat, flatten};
-use super::generation::{Generation, Part};
+use super::generation::{Generation, Lineage, Part, Size};
 use super::listing::FeedIndex;
 use super::merge::{MergeError, Merged, Sources, merge};
 use super::network::Network;
@@ -41,7 +41,8 @@ pub enum BuildError {
     Zone(#[from] ZoneError),
 }
 
-/// Merges and compiles. `serial` and `built_at` (seconds since 1970) are stamped on the result.
+/// Merges and compiles. `serial` and `built_at` (seconds since 1970) are stamped on the result; lineage and the copies
+/// of the feeds are for the caller to fill in.
 ///
 /// # Errors
 /// When listings or table would not fit their format. Nothing is ever built in part.
@@ -60,11 +61,15 @@ pub fn build(plan: &Plan<'_>, serial: u32, built_at: u64) -> Result<Generation, 
         protected: plan.protections.coverage(),
         filter_feeds: plan.filter_feeds,
     })?;
-    let table = Table::compile(v4, v6)?;
+    let table = Table::compile(&v4, &v6)?;
+    let size = Size::of(&v4, &v6);
+    // The image is the only copy from here on.
+    drop((v4, v6));
     let zones = Zone::compile_all(plan.zones, &listings, &table)?;
     let parts = (0..).map(FeedIndex).zip(&plan.feeds).map(|(index, (id, flat))| Part {
         id: id.clone(),
         flat: flat.clone(),
+        copy: None,
         held_back: held_back.get(&index).copied().unwrap_or_default(),
         filtered: plan.filter_feeds.contains(&index),
     });
@@ -77,6 +82,8 @@ pub fn build(plan: &Plan<'_>, serial: u32, built_at: u64) -> Result<Generation, 
         zones,
         exclusions: plan.exclusions.clone(),
         protections: plan.protections.clone(),
+        lineage: Lineage::default(),
+        size,
     })
 }
 

@@ -2,14 +2,15 @@
 //!
 //! It reads the same table and the same zones as the DNS server and the packet filter, so what it says is what they do.
 
+use super::delta::TEST_FEED;
 use super::feed::SourceLine;
 use super::generation::Generation;
-use super::listing::ListingId;
+use super::listing::{FeedIndex, ListingId};
 use super::network::{Network, fold};
 use super::protection::Reservations;
-use super::segment::find_segment;
+use super::segment::{Segment, find_segment};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What is known of one address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +48,19 @@ pub struct NamedBy {
     /// How many more entries there are.
     #[serde(default)]
     pub more_lines: u64,
+    /// Since which generation the feed has listed it without a break; filled in by whoever can read the files of
+    /// generations, as far back as they are kept.
+    #[serde(default)]
+    pub since: Option<Since>,
+}
+
+/// The generation from which on a feed lists an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Since {
+    /// Its serial.
+    pub serial: u32,
+    /// When it was built, seconds since 1970.
+    pub built_at: u64,
 }
 
 /// What one zone answers about the address.
@@ -108,14 +122,18 @@ pub fn explain(generation: &Generation, address: IpAddr) -> Explanation {
 }
 
 fn named_by(generation: &Generation, address: IpAddr, listing: ListingId) -> Vec<NamedBy> {
-    let mut named: Vec<NamedBy> = generation
-        .parts
-        .iter()
-        .filter_map(|part| {
-            let flat = part.flat.as_ref()?;
-            let (network, value) = match address {
-                IpAddr::V4(a) => find_segment(&flat.v4, a.into()).map(|s| (Network::V4(s.span), s.label))?,
-                IpAddr::V6(a) => find_segment(&flat.v6, a.into()).map(|s| (Network::V6(s.span), s.label))?,
+    let members = generation.listings.members(listing);
+    let mut named: Vec<NamedBy> = (0..)
+        .map(FeedIndex)
+        .zip(&generation.parts)
+        .filter_map(|(index, part)| {
+            let (network, value) = match (address, &part.flat) {
+                (IpAddr::V4(a), Some(flat)) => find_v4(&flat.v4, a)?,
+                (IpAddr::V6(a), Some(flat)) => find_v6(&flat.v6, a)?,
+                // A generation from a file: what it lists is in the image.
+                (_, None) if !members.iter().any(|member| member.feed == index) => return None,
+                (IpAddr::V4(a), None) => find_v4(&generation.feed_v4(index), a)?,
+                (IpAddr::V6(a), None) => find_v6(&generation.feed_v6(index), a)?,
             };
             let feed = part.id.to_string();
             Some(NamedBy {
@@ -125,21 +143,31 @@ fn named_by(generation: &Generation, address: IpAddr, listing: ListingId) -> Vec
                 filtered: part.filtered,
                 lines: Vec::new(),
                 more_lines: 0,
+                since: None,
             })
         })
         .collect();
     // Members that are no configured feed: the built-in test entries.
-    if generation.listings.members(listing).iter().any(|member| generation.part(member.feed).is_none()) {
+    if members.iter().any(|member| generation.part(member.feed).is_none()) {
         named.push(NamedBy {
-            feed: "test entry (RFC 5782)".to_owned(),
+            feed: TEST_FEED.to_owned(),
             value: 0,
             network: address.to_string(),
             filtered: false,
             lines: Vec::new(),
             more_lines: 0,
+            since: None,
         });
     }
     named
+}
+
+fn find_v4(segments: &[Segment<u32, u32>], address: Ipv4Addr) -> Option<(Network, u32)> {
+    find_segment(segments, address.into()).map(|s| (Network::V4(s.span), s.label))
+}
+
+fn find_v6(segments: &[Segment<u128, u32>], address: Ipv6Addr) -> Option<(Network, u32)> {
+    find_segment(segments, address.into()).map(|s| (Network::V6(s.span), s.label))
 }
 
 fn reasons(reservations: &Reservations, address: IpAddr) -> Vec<Reservation> {

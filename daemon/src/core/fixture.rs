@@ -45,7 +45,7 @@ pub(crate) fn generation(zones: &[ZoneSpec], entries: &[(u16, &str)]) -> Generat
         v4.push((Span::host(address), Member { feed: FeedIndex::TEST, value: address & 0x00ff_ffff }));
     }
     let mut listings = Listings::default();
-    let table = Table::compile(segments(&v4, &mut listings), segments(&v6, &mut listings)).unwrap();
+    let table = Table::compile(&segments(&v4, &mut listings), &segments(&v6, &mut listings)).unwrap();
     let zones = Zone::compile_all(zones, &listings, &table).unwrap();
     Generation { table, listings, zones, ..Generation::empty(SERIAL) }
 }

@@ -1,12 +1,18 @@
 //! A generation: table, listings, zones and feeds under one serial. Immutable.
 
+use super::delta::Side;
 use super::entry::FeedId;
 use super::flatten::Flat;
+use super::listing::ListingId;
 use super::listing::{FeedIndex, Listings};
 use super::merge::HeldBack;
 use super::protection::Reservations;
-use super::table::Table;
+use super::segment::{Segment, push_joined};
+use super::span::Bits;
+use super::table::{Family, Runs, Table};
 use super::zone::Zone;
+use blackthorn_common::payload::Payload;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -29,6 +35,44 @@ pub struct Generation {
     pub exclusions: Reservations,
     /// Never dropped, and why.
     pub protections: Reservations,
+    /// What it came from.
+    pub lineage: Lineage,
+    /// How much is listed.
+    pub size: Size,
+}
+
+/// What a generation came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// Serials of the generations it follows: the one live before, and the one it repeats after a rollback.
+    pub parents: Vec<u32>,
+    /// Digest of the settings it was built for; empty when they are not known.
+    pub settings: String,
+    /// [`Generation::digest`], as of when it was published.
+    pub digest: String,
+}
+
+/// How much a generation lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    /// Disjoint IPv4 runs.
+    pub runs_v4: u64,
+    /// Disjoint IPv6 runs.
+    pub runs_v6: u64,
+    /// IPv4 addresses, at most 2^32.
+    pub addresses_v4: u64,
+}
+
+impl Size {
+    /// Counts merged segments.
+    pub fn of(v4: &[Segment<u32, Payload>], v6: &[Segment<u128, Payload>]) -> Self {
+        let addresses: u128 = v4.iter().map(|segment| segment.span.size()).sum();
+        Self {
+            runs_v4: v4.len() as u64,
+            runs_v6: v6.len() as u64,
+            addresses_v4: u64::try_from(addresses).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 /// One feed's part in a generation.
@@ -36,12 +80,27 @@ pub struct Generation {
 pub struct Part {
     /// Feed id.
     pub id: FeedId,
-    /// Its segments; `None` where nothing was ever loaded.
+    /// Its segments; `None` where nothing was ever loaded, and in a generation from a file.
     pub flat: Option<Arc<Flat>>,
+    /// The copy its data came from; `None` where nothing was ever loaded.
+    pub copy: Option<FeedCopy>,
     /// What exclusions and protections kept from it.
     pub held_back: HeldBack,
     /// Does the packet filter act on it?
     pub filtered: bool,
+}
+
+/// The copy of a feed that a generation was built from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedCopy {
+    /// SHA-256 of the body, in hex.
+    pub sha256: String,
+    /// When it was fetched, seconds since 1970.
+    pub fetched_at: u64,
+    /// Accepted IPv4 entries.
+    pub entries_v4: u64,
+    /// Accepted IPv6 entries.
+    pub entries_v6: u64,
 }
 
 impl Generation {
@@ -85,6 +144,8 @@ impl Generation {
             zones: Vec::new(),
             exclusions: Reservations::default(),
             protections: Reservations::default(),
+            lineage: Lineage::default(),
+            size: Size::default(),
         }
     }
 
@@ -92,4 +153,39 @@ impl Generation {
     pub fn part(&self, index: FeedIndex) -> Option<&Part> {
         self.parts.get(usize::from(index.0))
     }
+
+    /// Ids of the feeds, by their number.
+    pub fn feed_ids(&self) -> Vec<FeedId> {
+        self.parts.iter().map(|part| part.id.clone()).collect()
+    }
+
+    /// One side of a comparison; `feeds` are [`Self::feed_ids`].
+    pub fn side<'a>(&'a self, feeds: &'a [FeedId]) -> Side<'a> {
+        Side { table: &self.table, listings: &self.listings, feeds }
+    }
+
+    /// A feed's IPv4 segments, read back from the image: as they were merged, less what was excluded.
+    pub fn feed_v4(&self, feed: FeedIndex) -> Vec<Segment<u32, u32>> {
+        feed_runs(self.table.runs_v4(), &self.listings, feed)
+    }
+
+    /// A feed's IPv6 segments, read back from the image: as they were merged, less what was excluded.
+    pub fn feed_v6(&self, feed: FeedIndex) -> Vec<Segment<u128, u32>> {
+        feed_runs(self.table.runs_v6(), &self.listings, feed)
+    }
+}
+
+fn feed_runs<A: Bits + Family>(
+    runs: Runs<'_, A>,
+    listings: &Listings,
+    feed: FeedIndex,
+) -> Vec<Segment<A, u32>> {
+    let mut out = Vec::new();
+    for run in runs {
+        let members = listings.members(ListingId(run.label.listing()));
+        if let Some(member) = members.iter().find(|member| member.feed == feed) {
+            push_joined(&mut out, run.span, member.value);
+        }
+    }
+    out
 }

@@ -1,9 +1,10 @@
 //! Listings: the interned sets of (feed, value) that cover one address.
 
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// Number of a feed within one generation, in the order of the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FeedIndex(pub u16);
 
 impl FeedIndex {

@@ -109,6 +109,14 @@ impl Network {
         }
     }
 
+    /// The lowest address.
+    pub fn first(&self) -> IpAddr {
+        match self {
+            Self::V4(span) => span.first.to_ip(),
+            Self::V6(span) => span.first.to_ip(),
+        }
+    }
+
     /// The prefix length, if the network is exactly one prefix.
     pub fn prefix_len(&self) -> Option<u8> {
         match self {

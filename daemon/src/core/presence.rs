@@ -6,6 +6,7 @@
 
 use super::network::MAPPED;
 use super::segment::{Segment, push_joined};
+use super::slab::Slab;
 use super::span::{Bits, Span};
 use super::table::Table;
 use blackthorn_common::payload::Payload;
@@ -13,8 +14,8 @@ use blackthorn_common::payload::Payload;
 /// The addresses visible in a zone: sorted, disjoint spans per family. 8 octets a span for IPv4, 32 for IPv6.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Presence {
-    v4: Box<[Span<u32>]>,
-    v6: Box<[Span<u128>]>,
+    v4: Slab<Span<u32>>,
+    v6: Slab<Span<u128>>,
 }
 
 /// 127.0.0.1, which no zone may ever list (RFC 5782 section 5).
@@ -24,11 +25,26 @@ impl Presence {
     /// Collects the addresses of `table` whose listing is visible.
     pub(super) fn collect(table: &Table, visible: impl Fn(u32) -> bool) -> Self {
         let mut v4 = Vec::new();
-        for span in joined(table.v4(), &visible) {
+        for span in joined(table.runs_v4(), &visible) {
             v4.extend(NEVER.pred().and_then(|end| Span::new(span.first, span.last.min(end))));
             v4.extend(NEVER.succ().and_then(|next| Span::new(span.first.max(next), span.last)));
         }
-        Self { v4: v4.into(), v6: joined(table.v6(), &visible).into() }
+        Self { v4: v4.into(), v6: joined(table.runs_v6(), &visible).into() }
+    }
+
+    /// Spans collected before, and kept.
+    pub(super) fn from_slabs(v4: Slab<Span<u32>>, v6: Slab<Span<u128>>) -> Self {
+        Self { v4, v6 }
+    }
+
+    /// The visible IPv4 addresses.
+    pub(super) fn v4(&self) -> &[Span<u32>] {
+        &self.v4
+    }
+
+    /// The visible IPv6 addresses.
+    pub(super) fn v6(&self) -> &[Span<u128>] {
+        &self.v6
     }
 
     /// Is any address of the span visible?
@@ -49,9 +65,12 @@ fn mapped_part(span: Span<u128>) -> Option<Span<u32>> {
     Span::new(host(part.first)?, host(part.last)?)
 }
 
-fn joined<A: Bits>(segments: &[Segment<A, Payload>], visible: impl Fn(u32) -> bool) -> Vec<Span<A>> {
+fn joined<A: Bits>(
+    runs: impl Iterator<Item = Segment<A, Payload>>,
+    visible: impl Fn(u32) -> bool,
+) -> Vec<Span<A>> {
     let mut out = Vec::new();
-    for segment in segments.iter().filter(|s| visible(s.label.listing())) {
+    for segment in runs.filter(|s| visible(s.label.listing())) {
         push_joined(&mut out, segment.span, ());
     }
     out.into_iter().map(|s| s.span).collect()
@@ -75,7 +94,7 @@ mod tests {
             };
             spans.iter().map(segment).collect()
         }
-        Presence::collect(&Table::compile(segments(v4), segments(v6)).unwrap(), |listing| listing != 9)
+        Presence::collect(&Table::compile(&segments(v4), &segments(v6)).unwrap(), |listing| listing != 9)
     }
 
     #[test]

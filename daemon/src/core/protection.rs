@@ -5,6 +5,7 @@ use super::network::Network;
 use super::span::Span;
 use super::special;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// One network set apart, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,18 +16,19 @@ pub struct Reserved {
     pub reason: String,
 }
 
-/// Networks set apart for one purpose: an exclusion is never listed, a protection never dropped.
+/// Networks set apart for one purpose: an exclusion is never listed, a protection never dropped. Clones share them, for
+/// a file of exclusions may hold millions and every generation has its own handle.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reservations {
-    list: Vec<Reserved>,
-    coverage: Coverage,
+    list: Arc<[Reserved]>,
+    coverage: Arc<Coverage>,
 }
 
 impl Reservations {
     /// Collects `list`; overlaps are fine.
     pub fn new(list: Vec<Reserved>) -> Self {
         let coverage = Coverage::new(list.iter().map(|reserved| reserved.network));
-        Self { list, coverage }
+        Self { list: list.into(), coverage: Arc::new(coverage) }
     }
 
     /// The union of all networks.
@@ -37,6 +39,11 @@ impl Reservations {
     /// Every reservation that holds `address`, in the order given. Linear: for explanations, not for queries.
     pub fn reasons(&self, address: IpAddr) -> impl Iterator<Item = &Reserved> {
         self.list.iter().filter(move |reserved| reserved.network.contains(address))
+    }
+
+    /// Every reservation, in the order given.
+    pub fn iter(&self) -> impl Iterator<Item = &Reserved> {
+        self.list.iter()
     }
 
     /// How many networks were given.

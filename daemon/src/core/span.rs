@@ -72,8 +72,9 @@ macro_rules! bits {
 bits!(u32, Ipv4Addr, 32);
 bits!(u128, Ipv6Addr, 128);
 
-/// An inclusive run of addresses, `first <= last`.
+/// An inclusive run of addresses, `first <= last`. Its layout is that of two addresses, as generation files have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
 pub struct Span<A> {
     /// Lowest address.
     pub first: A,

@@ -9,6 +9,7 @@ use super::network::fold;
 use super::presence::{NEVER, Presence};
 use super::table::Table;
 use super::text::{RECORD_HEAD, Template, TextError, text_room};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ const TEST_CODE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const TEST_TEXT: &str = "Test entry: $ is always listed here";
 
 /// A zone as configured, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZoneSpec {
     /// Query root, absolute, lower case, without the final dot: `bl.example`.
     pub name: String,
@@ -46,7 +47,7 @@ pub struct ZoneSpec {
 }
 
 /// One feed's part in a zone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZoneFeed {
     /// Which feed.
     pub feed: FeedIndex,
@@ -183,20 +184,42 @@ impl Zone {
         table: &Table,
     ) -> Result<Vec<Self>, ZoneError> {
         let mut shared: HashMap<Vec<bool>, Arc<Presence>> = HashMap::new();
-        let names = specs.iter().map(|spec| DomainName::parse(&spec.name));
-        let names = names.collect::<Result<Vec<_>, _>>()?;
-        let compile = |(spec, name): (&ZoneSpec, &DomainName)| {
-            let (answers, texts_left_out) = View::new(spec, name)?.answers(listings);
-            let visible: Vec<bool> = answers.iter().map(Option::is_some).collect();
+        Self::compile_each(specs, listings, |_, visible| {
             let collect = |visible: &Vec<bool>| {
                 Arc::new(Presence::collect(table, |listing| {
                     visible.get(listing as usize).is_some_and(|&visible| visible)
                 }))
             };
-            let presence = match shared.get(&visible) {
+            match shared.get(&visible) {
                 Some(presence) => presence.clone(),
                 None => shared.entry(visible).or_insert_with_key(collect).clone(),
-            };
+            }
+        })
+    }
+
+    /// As [`Self::compile_all`], with presences collected before: those of `specs`, in the same order.
+    ///
+    /// # Errors
+    /// As [`Self::compile_all`].
+    pub(super) fn compile_with(
+        specs: &[ZoneSpec],
+        listings: &Listings,
+        presences: &[Arc<Presence>],
+    ) -> Result<Vec<Self>, ZoneError> {
+        Self::compile_each(specs, listings, |number, _| presences.get(number).cloned().unwrap_or_default())
+    }
+
+    /// `presence` gives the addresses of a zone, by its number and which listings it shows.
+    fn compile_each(
+        specs: &[ZoneSpec],
+        listings: &Listings,
+        mut presence: impl FnMut(usize, Vec<bool>) -> Arc<Presence>,
+    ) -> Result<Vec<Self>, ZoneError> {
+        let names = specs.iter().map(|spec| DomainName::parse(&spec.name));
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        let compile = |(number, (spec, name)): (usize, (&ZoneSpec, &DomainName))| {
+            let (answers, texts_left_out) = View::new(spec, name)?.answers(listings);
+            let presence = presence(number, answers.iter().map(Option::is_some).collect());
             let ns = spec.ns.iter().map(|ns| DomainName::parse(ns)).collect::<Result<Vec<_>, _>>()?;
             let contact = spec.contact.clone().unwrap_or_else(|| format!("hostmaster.{}", spec.name));
             let inside = |other: &&DomainName| other.below(name).is_some_and(|front| !front.is_empty());
@@ -212,7 +235,7 @@ impl Zone {
                 loaded: true,
             })
         };
-        specs.iter().zip(&names).map(compile).collect()
+        specs.iter().zip(&names).enumerate().map(compile).collect()
     }
 
     /// The configuration it was compiled from.

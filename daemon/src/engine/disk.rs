@@ -29,8 +29,8 @@ pub struct Disk<'a> {
 }
 
 impl<'a> Disk<'a> {
-    /// Loads the stored copies; feeds that are files are read themselves where there is none. A store that cannot be
-    /// read is as good as an empty one, and said in [`Self::notes`].
+    /// Loads the stored copies, then feeds that are files, as they are now. A store that cannot be read is as good as an
+    /// empty one, and said in [`Self::notes`].
     pub fn load(config: &'a Config) -> Self {
         let mut slots: Vec<Slot> = config.feeds.iter().cloned().map(Slot::new).collect();
         let (mut serial, mut notes) = (0, Vec::new());
@@ -43,7 +43,7 @@ impl<'a> Disk<'a> {
             }
             Err(error) => notes.push(format!("no stored copies: {error}")),
         }
-        for slot in slots.iter_mut().filter(|slot| slot.loaded.is_none()) {
+        for slot in &mut slots {
             slot.read_file(unix_now());
         }
         Self { config, slots, serial, notes }
@@ -172,6 +172,27 @@ format = \"plain\"
         let lines =
             explained[0].feeds.iter().flat_map(|f| f.lines.iter().map(|l| (&*f.feed, l.line, &*l.text)));
         assert_eq!(lines.collect::<Vec<_>>(), [("remote", 2, "192.0.2.0/28"), ("file", 1, "192.0.2.1")]);
+    }
+
+    #[test]
+    fn a_file_counts_as_it_is_now_unless_it_is_spoilt() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        let mut store = Store::open(&config.state_dir).unwrap().store;
+        let (id, source) = (config.feeds[1].id.clone(), &config.feeds[1].source);
+        let body = b"192.0.2.9\n".to_vec();
+        let good = LastGood::new(source, body, Validators::default(), 1_000, String::new());
+        store.accept(&id, &good).unwrap();
+        drop(store);
+        let listed = |address: &str| {
+            let generation = Disk::load(&config).generation().unwrap();
+            let mut explained = [explain(&generation, address.parse().unwrap())];
+            assert_eq!(fill_lines(&config, &mut explained), [] as [String; 0]);
+            explained[0].feeds.iter().flat_map(|feed| &feed.lines).map(|line| line.line).collect::<Vec<_>>()
+        };
+        assert_eq!((listed("192.0.2.1"), listed("192.0.2.9")), (vec![1], vec![]));
+        fs::write(dir.path().join("file.txt"), "<html>").unwrap();
+        assert_eq!((listed("192.0.2.1"), listed("192.0.2.9")), (vec![], vec![1]));
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //! Read strictly. A mistake in a feed costs an entry; a mistake here would list somebody who must not be, so the whole
 //! load is refused and every bad line is named.
 
+use crate::collector::{FetchError, read_file};
 use crate::core::network::Network;
 use crate::core::protection::Reserved;
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -18,13 +18,16 @@ const MAX_SHOWN: usize = 20;
 /// Why exclusion files could not be used.
 #[derive(Debug, Error)]
 pub enum ExcludeError {
-    /// The file is missing, unreadable or too large.
-    #[error("exclusion file {path}: {problem}; without it hosts that must stay off the list could be listed")]
-    Unreadable {
+    /// The file is missing, unreadable, too large or no regular file.
+    #[error("exclusion file {0}; without it hosts that must stay off the list could be listed")]
+    Unreadable(FetchError),
+    /// The file is not text.
+    #[error("exclusion file {}:{line}: not UTF-8 text; save the file as UTF-8", path.display())]
+    NotText {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
-        problem: String,
+        /// Where the text ends, from 1.
+        line: usize,
     },
     /// Lines that are no networks.
     #[error("{0}")]
@@ -54,15 +57,17 @@ impl fmt::Display for BadLines {
 /// Reads one exclusion file: an address, prefix or range per line, `#` starts a comment.
 ///
 /// # Errors
-/// When the file cannot be read, is larger than 64 MiB, or any line is not a network.
+/// When it is no regular file, cannot be read, is larger than 64 MiB, or any line is not a network.
 pub fn read(path: &Path) -> Result<Vec<Reserved>, ExcludeError> {
-    let unreadable = |problem: String| ExcludeError::Unreadable { path: path.to_owned(), problem };
-    let size = fs::metadata(path).map_err(|e| unreadable(e.to_string()))?.len();
-    if size > MAX_BYTES {
-        return Err(unreadable(format!("{size} bytes, the limit is {MAX_BYTES}")));
+    let bytes = read_file(path, MAX_BYTES).map_err(ExcludeError::Unreadable)?;
+    match str::from_utf8(&bytes) {
+        Ok(text) => parse(path, text),
+        Err(error) => {
+            let before = bytes.iter().take(error.valid_up_to());
+            let line = 1 + before.filter(|&&byte| byte == b'\n').count();
+            Err(ExcludeError::NotText { path: path.to_owned(), line })
+        }
     }
-    let text = fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
-    parse(path, &text)
 }
 
 fn parse(path: &Path, text: &str) -> Result<Vec<Reserved>, ExcludeError> {
@@ -112,8 +117,23 @@ mod tests {
     fn a_missing_file_is_an_error() {
         let error = read(Path::new("/nonexistent/allow.txt")).unwrap_err();
         assert!(
-            error.to_string().starts_with("exclusion file /nonexistent/allow.txt: No such file"),
+            error
+                .to_string()
+                .starts_with("exclusion file /nonexistent/allow.txt: cannot be read: No such file"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_is_no_text_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = |name: &str| read(&dir.path().join(name)).unwrap_err().to_string();
+        // Nobody writes into it: whoever waited for that would wait for ever.
+        let fifo = dir.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        assert!(refused("fifo").contains("is a FIFO"), "{}", refused("fifo"));
+        assert!(refused("").contains("is a directory"), "{}", refused(""));
+        std::fs::write(dir.path().join("latin"), b"192.0.2.1\n192.0.2.2 # caf\xe9\n").unwrap();
+        assert!(refused("latin").ends_with("latin:2: not UTF-8 text; save the file as UTF-8"));
     }
 }

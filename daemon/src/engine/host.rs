@@ -5,6 +5,7 @@
 
 use crate::core::network::Network;
 use crate::core::protection::Reserved;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -47,7 +48,8 @@ impl HostAddresses {
     fn read(&mut self, path: &str, parse: fn(&str) -> Vec<IpAddr>, reason: &str) {
         match fs::read_to_string(path) {
             Ok(text) => {
-                for address in parse(&text) {
+                // On a router most of a hundred thousand routes share a few gateways.
+                for address in BTreeSet::from_iter(parse(&text)) {
                     self.add(address, reason.to_owned());
                 }
             }
@@ -109,6 +111,15 @@ mod tests {
     fn reads_resolvers() {
         let text = "# nameserver 192.0.2.1\nnameserver 192.0.2.53\n nameserver fe80::1%eth0\nnameserver\noptions x\n";
         assert_eq!(resolvers(text), ["192.0.2.53".parse::<IpAddr>().unwrap(), "fe80::1".parse().unwrap()]);
+    }
+
+    #[test]
+    fn what_is_read_many_times_is_reserved_once() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "nameserver 192.0.2.53\n".repeat(1000)).unwrap();
+        let mut found = HostAddresses::default();
+        found.read(file.path().to_str().unwrap(), resolvers, "resolver");
+        assert_eq!(found.reserved.len(), 1);
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //!
 //! It owns what only one may own: the feeds' loaded data, the store, the packet filter and the next serial. Deliveries
 //! and commands reach it one at a time; everybody else reads what it publishes. In flow order: `slot` parses and judges
-//! one feed, [`exclude`] and [`host`] say what must not be listed or dropped, `publish` builds and publishes, [`status`]
-//! is what the engine says of itself. [`disk`] and [`written`] read the same things beside the engine, for commands and
-//! lookups.
+//! one feed, [`exclude`] and [`host`] say what must not be listed or dropped, `publish` builds and publishes,
+//! `generations` serves the last one at start and keeps each new one on disk, [`status`] is what the engine says of
+//! itself. [`disk`] and [`written`] read the same things beside the engine, for commands and lookups.
 //!
 //! Memory: per feed the flattened segments (12 bytes a segment for IPv4, 48 for IPv6), held once and shared with the
 //! generation; while building, a second generation beside the live one.
@@ -15,17 +15,20 @@ pub mod host;
 pub mod status;
 pub mod written;
 
+mod generations;
 mod packet_filter;
 mod publish;
 mod slot;
 
 pub use exclude::ExcludeError;
+pub use generations::Resumed;
 
 use crate::collector::runner::{Delivery, FeedJob, FirstAttempt, Runner};
 use crate::collector::{FetchLimits, Fetched, Fetcher};
 use crate::config::{Config, Source};
 use crate::core::entry::FeedId;
 use crate::core::feed::Reject;
+use crate::core::listing::FeedIndex;
 use crate::core::protection::{Reservations, Reserved, built_in_exclusions};
 use crate::core::zone::{Zone, ZoneSpec};
 use crate::live::Live;
@@ -104,36 +107,37 @@ pub fn exclusions(config: &Config) -> Result<Reservations, ExcludeError> {
 }
 
 impl Engine {
-    /// Prepares everything and loads the last good copies from the store. Nothing is published yet.
-    ///
-    /// # Errors
-    /// When an exclusion file cannot be used: without it the wrong hosts could be listed.
+    /// Prepares everything and loads the last good copies from the store, or what the generation served since the start
+    /// has of them. Nothing is published yet.
     pub fn new(
         config: Arc<Config>,
         store: Store,
         fetcher: Arc<Fetcher>,
         live: Live,
-    ) -> Result<Self, ExcludeError> {
-        let exclusions = exclusions(&config)?;
+        resumed: Resumed,
+    ) -> Self {
         let mut slots: Vec<Slot> = config.feeds.iter().cloned().map(Slot::new).collect();
         let mut save_problem = None;
-        for slot in &mut slots {
+        for (index, slot) in (0..).map(FeedIndex).zip(&mut slots) {
             if let Err(error) = slot.recall(&store) {
                 save_problem = Some(error.to_string());
             }
+            if slot.loaded.is_none() {
+                resumed.recover(index, slot);
+            }
         }
-        Ok(Self {
+        Self {
             slots,
-            exclusions,
-            filter: PacketFilter::open(&config.filter),
-            publisher: Publisher::new(live, &store),
+            publisher: Publisher::new(live, &store, &resumed),
+            exclusions: resumed.exclusions,
+            filter: resumed.filter,
             status: watch::Sender::new(Arc::default()),
             store,
             fetcher,
             config,
             save_problem,
             dirty: true,
-        })
+        }
     }
 
     /// What the engine says of itself, now and later.
@@ -201,9 +205,13 @@ impl Engine {
 
     /// Local addresses and interfaces come and go; a refused publication is tried again.
     fn housekeeping(&mut self) {
-        self.filter.refresh(&self.config.filter);
         if self.dirty || self.publisher.host_changed() {
             self.publish();
+        }
+        self.publisher.retry_file();
+        // A table that was refused keeps the settings it was to come with waiting too.
+        if !self.dirty {
+            self.filter.refresh(&self.config.filter);
         }
         self.report();
     }
@@ -226,17 +234,26 @@ impl Engine {
             };
             self.slots.push(slot);
         }
-        self.filter.reconfigure(&config.filter);
         self.config = config;
         self.read_local_feeds().await;
-        self.publish();
+        if self.filter.is_on() && self.config.filter.enforce {
+            // The table in force lacks the new exclusions: it must not begin to drop.
+            self.publish();
+            if !self.dirty {
+                self.filter.reconfigure(&self.config.filter);
+            }
+            self.report();
+        } else {
+            self.filter.reconfigure(&self.config.filter);
+            self.publish();
+        }
     }
 
     /// One job per feed. Files have just been read; addresses are asked at once after a reload or without a copy.
     fn start_runner(&self, now: bool) -> (Runner, mpsc::Receiver<Delivery>) {
         let job = |slot: &Slot| {
             let local = matches!(slot.feed.source, Source::Path(_));
-            let at_once = !local && (now || slot.loaded.is_none());
+            let at_once = !local && (now || slot.loaded.is_none() || slot.is_unsaved());
             let first_attempt = if at_once { FirstAttempt::Immediately } else { FirstAttempt::AfterJitter };
             FeedJob {
                 id: slot.feed.id.clone(),
@@ -300,6 +317,7 @@ impl Engine {
                     let kept = self.save(|store| store.accept(&id, &good));
                     if let (Kept::Saved, Some(slot)) = (&kept, self.slots.get_mut(index)) {
                         slot.saved();
+                        self.saved();
                     }
                     kept
                 }
@@ -323,7 +341,7 @@ impl Engine {
     fn save<E: std::fmt::Display>(&mut self, write: impl FnOnce(&mut Store) -> Result<(), E>) -> Kept {
         match write(&mut self.store) {
             Ok(()) => {
-                self.save_problem = None;
+                self.saved();
                 Kept::Saved
             }
             Err(error) => {
@@ -335,6 +353,14 @@ impl Engine {
                 self.save_problem = Some(error.to_string());
                 Kept::NotSaved
             }
+        }
+    }
+
+    /// Something was saved. The problem is over when nothing is left that was not: on a disk that is nearly full, small
+    /// things go in and bodies do not.
+    fn saved(&mut self) {
+        if !self.slots.iter().any(Slot::is_unsaved) {
+            self.save_problem = None;
         }
     }
 

@@ -5,11 +5,14 @@ use crate::config;
 use crate::core::filter_plan::FilterPlan;
 use crate::filter::{self, Filter, FilterError, InterfaceStatus};
 
+/// Why it is off where nobody asked for it.
+const UNUSED: &str = "no interface is configured";
+
 /// The packet filter as it is now.
 pub(super) enum PacketFilter {
     /// No interface is configured.
     Unused,
-    /// Configured, but it cannot run; the reason, and the plan to try again with.
+    /// Configured, but it cannot run, and why. Tried again with the next reload.
     Off(String),
     /// Loaded.
     On(Box<Filter>),
@@ -19,6 +22,7 @@ impl PacketFilter {
     /// Loads and attaches, if any interface is configured. What cannot be done is logged once.
     pub(super) fn open(config: &config::Filter) -> Self {
         if config.interfaces.is_empty() {
+            tracing::info!("the packet filter is off: {UNUSED}");
             return Self::Unused;
         }
         match Filter::open(&plan(config)) {
@@ -33,6 +37,11 @@ impl PacketFilter {
         }
     }
 
+    /// Does it see packets?
+    pub(super) fn is_on(&self) -> bool {
+        matches!(self, Self::On(_))
+    }
+
     /// Brings it in line with a new configuration; an interface that stays is not touched.
     pub(super) fn reconfigure(&mut self, config: &config::Filter) {
         match self {
@@ -40,6 +49,7 @@ impl PacketFilter {
                 Ok(interfaces) => log(&interfaces),
                 Err(error) => tracing::error!("packet filter unchanged: {error}"),
             },
+            Self::Unused if config.interfaces.is_empty() => {}
             _ => *self = Self::open(config),
         }
     }
@@ -74,7 +84,7 @@ impl PacketFilter {
         match self {
             Self::Unused => FilterStatus {
                 action: "off".to_owned(),
-                note: Some("no interface is configured".to_owned()),
+                note: Some(UNUSED.to_owned()),
                 ..FilterStatus::default()
             },
             Self::Off(why) => FilterStatus {

@@ -3,6 +3,7 @@
 //! In two steps, so that the engine can note the serial in between: a serial that anybody has seen must stand for the
 //! same answers after a crash.
 
+use super::generations::{Keeper, Resumed};
 use super::host::{HostAddresses, host_addresses};
 use super::packet_filter::PacketFilter;
 use super::slot::Slot;
@@ -10,7 +11,7 @@ use super::status::GenerationStatus;
 use super::unix_now;
 use crate::config::Config;
 use crate::core::build::{BuildError, Plan, build};
-use crate::core::generation::Generation;
+use crate::core::generation::{Generation, Lineage};
 use crate::core::listing::FeedIndex;
 use crate::core::protection::{Reservations, built_in_protections};
 use crate::core::zone::ZoneSpec;
@@ -28,6 +29,7 @@ pub(super) struct Publisher {
     /// Digest of what that serial stood for.
     digest: String,
     host: HostAddresses,
+    keeper: Keeper,
     took_ms: u64,
 }
 
@@ -46,16 +48,21 @@ impl Next {
 }
 
 impl Publisher {
-    /// Goes on from the serial in the store.
-    pub(super) fn new(live: Live, store: &Store) -> Self {
-        let (serial, digest) = store
+    /// Goes on from the highest serial in store and generation files. A serial of which only the name is known stands
+    /// for nothing that could be built again, so its digest is none.
+    pub(super) fn new(live: Live, store: &Store, resumed: &Resumed) -> Self {
+        let stored = store
             .published()
             .unwrap_or_else(|error| {
                 tracing::error!("the last serial is unknown: {error}; counting from the clock");
                 None
             })
             .unwrap_or_default();
-        Self { live, serial, digest, host: HostAddresses::default(), took_ms: 0 }
+        let known = [stored, resumed.newest.clone(), (resumed.highest, String::new())];
+        // Of equal serials the first.
+        let (serial, digest) = known.into_iter().rev().max_by_key(|(serial, _)| *serial).unwrap_or_default();
+        let keeper = Keeper::new(resumed.files.clone(), resumed.newest.0);
+        Self { live, serial, digest, host: HostAddresses::default(), keeper, took_ms: 0 }
     }
 
     /// Builds the next generation. Its serial rises only when an answer or a verdict changes.
@@ -70,25 +77,48 @@ impl Publisher {
         let now = unix_now();
         let mut generation = generation(config, slots, exclusions, &self.host, (self.serial, now))?;
         let digest = generation.digest();
+        let before = self.live.load();
+        generation.lineage = match before.as_ref() {
+            Some(before) if before.serial == self.serial && digest == self.digest => before.lineage.clone(),
+            _ => Lineage::default(),
+        };
         if digest != self.digest || self.serial == 0 {
             generation.serial = next_serial(self.serial, now);
+            generation.lineage.parents = before.iter().map(|before| before.serial).collect();
         }
+        generation.lineage.settings = config.generation_digest();
+        generation.lineage.digest.clone_from(&digest);
         Ok(Next { generation, digest, started })
     }
 
     /// Puts a generation into force, or leaves the one before in force everywhere.
     pub(super) fn publish(&mut self, next: Next, filter: &mut PacketFilter) -> Result<(), FilterError> {
         let Next { generation, digest, started } = next;
-        // The kernel first: if it refuses, the readers keep the old generation too.
-        filter.publish(generation.table.words())?;
         let serial = generation.serial;
+        // On disk first, so that what anybody has seen is served again after a crash.
+        self.keeper.write(&generation, self.live.get().as_deref());
+        // The kernel next: if it refuses, the readers keep the old generation too.
+        if let Err(error) = filter.publish(generation.table.words()) {
+            if serial != self.serial {
+                self.keeper.withdraw(serial);
+            }
+            return Err(error);
+        }
         self.live.publish(Arc::new(generation));
         self.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if serial != self.serial {
             tracing::info!(serial, took_ms = self.took_ms, "generation published");
         }
         (self.serial, self.digest) = (serial, digest);
+        self.keeper.retain(serial);
         Ok(())
+    }
+
+    /// Tries again to write the live generation, if that failed.
+    pub(super) fn retry_file(&mut self) {
+        if let Some(live) = self.live.get() {
+            self.keeper.retry(&live);
+        }
     }
 
     /// Have own addresses, gateways or resolvers changed since the last publication?
@@ -101,26 +131,24 @@ impl Publisher {
         self.live.get()
     }
 
-    /// Holes in the lock-out guard.
+    /// Holes in the lock-out guard, and what is wrong with the generation files.
     pub(super) fn problems(&self) -> impl Iterator<Item = String> {
-        self.host.problems.iter().map(|problem| format!("lock-out guard: {problem}"))
+        let guard = self.host.problems.iter().map(|problem| format!("lock-out guard: {problem}"));
+        guard.chain(self.keeper.problem())
     }
 
     /// The published generation in numbers.
     pub(super) fn status(&self) -> GenerationStatus {
         let Some(generation) = self.live.get() else { return GenerationStatus::default() };
-        let table = &generation.table;
-        let addresses: u128 = table.v4().iter().map(|segment| segment.span.size()).sum();
         GenerationStatus {
             serial: generation.serial,
             built_at: generation.built_at,
             took_ms: self.took_ms,
-            segments_v4: table.v4().len() as u64,
-            segments_v6: table.v6().len() as u64,
-            // At most 2^32.
-            addresses_v4: u64::try_from(addresses).unwrap_or(u64::MAX),
+            segments_v4: generation.size.runs_v4,
+            segments_v6: generation.size.runs_v6,
+            addresses_v4: generation.size.addresses_v4,
             listings: generation.listings.len() as u64,
-            table_bytes: size_of_val(table.words()) as u64,
+            table_bytes: size_of_val(generation.table.words()) as u64,
             exclusions: generation.exclusions.len() as u64,
             protections: generation.protections.len() as u64,
         }
@@ -147,6 +175,9 @@ pub(super) fn generation(
         filter_feeds: &config.filter.feeds,
     };
     let mut generation = build(&plan, serial, built_at)?;
+    for (part, slot) in generation.parts.iter_mut().zip(slots) {
+        part.copy = slot.copy();
+    }
     for zone in &mut generation.zones {
         zone.loaded = zone_loaded(zone.spec(), slots);
     }

@@ -6,6 +6,7 @@ use crate::config::{Feed, Source};
 use crate::core::feed::{self, BodyError, Reject};
 use crate::core::flatten::{Flat, flatten};
 use crate::core::gate::{self, GateFailure};
+use crate::core::generation::FeedCopy;
 use crate::core::merge::HeldBack;
 use crate::store::{Event, LastGood, Store, StoreError};
 use sha2::{Digest, Sha256};
@@ -124,6 +125,37 @@ impl Slot {
         }
     }
 
+    /// Takes what a generation lists of the feed, where the copy itself is gone. It is not saved, so it is fetched again
+    /// soon, and not known in full: what was excluded then is missing, and so are counts of lines.
+    pub(super) fn recover(&mut self, flat: Flat, copy: &FeedCopy) {
+        let (v4, v6) = flat.addresses();
+        let counts = FeedCounts {
+            entries_v4: copy.entries_v4,
+            entries_v6: copy.entries_v6,
+            addresses_v4: u64::try_from(v4).unwrap_or(u64::MAX),
+            addresses_v6: v6 as f64,
+            ..FeedCounts::default()
+        };
+        self.loaded = Some(Loaded {
+            flat: Arc::new(flat),
+            sha256: copy.sha256.clone(),
+            fetched_at: copy.fetched_at,
+            counts,
+            rejects: Arc::new([]),
+            saved: false,
+        });
+    }
+
+    /// The copy in use, as a generation remembers it.
+    pub(super) fn copy(&self) -> Option<FeedCopy> {
+        self.loaded.as_ref().map(|loaded| FeedCopy {
+            sha256: loaded.sha256.clone(),
+            fetched_at: loaded.fetched_at,
+            entries_v4: loaded.counts.entries_v4,
+            entries_v6: loaded.counts.entries_v6,
+        })
+    }
+
     /// Reads the feed from its file, on this thread and past the store. Does nothing for a feed that is no file.
     pub(super) fn read_file(&mut self, at: u64) {
         let Source::Path(path) = &self.feed.source else { return };
@@ -148,6 +180,11 @@ impl Slot {
     /// Is this the very body that is loaded and stored?
     pub(super) fn holds(&self, body: &[u8]) -> bool {
         self.loaded.as_ref().is_some_and(|loaded| loaded.saved && loaded.sha256 == sha256(body))
+    }
+
+    /// Is something loaded that is not in the store?
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.loaded.as_ref().is_some_and(|loaded| !loaded.saved)
     }
 
     /// The loaded body is in the store now.

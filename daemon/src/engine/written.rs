@@ -37,7 +37,15 @@ fn fill_feed(
     named: Vec<(IpAddr, &mut NamedBy)>,
 ) -> Result<(), String> {
     let addresses: Vec<IpAddr> = named.iter().map(|(address, _)| *address).collect();
-    let found = find(&feed.rules, &body(feed, store)?, &addresses).map_err(|error| error.to_string())?;
+    let find = |body: &[u8]| find(&feed.rules, body, &addresses).map_err(|error| error.to_string());
+    let mut found = find(&body(feed, store)?)?;
+    if found.iter().any(|found| found.lines.is_empty())
+        && let Source::Path(path) = &feed.source
+        && let Ok(file) = read_file(path, feed.rules.max_bytes)
+    {
+        // Changed while no daemon ran, or in use without being stored: the disk is full.
+        found = find(&file)?;
+    }
     let mut gone = 0;
     for ((_, named), found) in named.into_iter().zip(found) {
         gone += usize::from(found.lines.is_empty());

@@ -82,7 +82,19 @@ pub(super) struct Attachment {
     pub(super) fallback: Option<AttachError>,
     ifindex: u32,
     header: LinkHeader,
-    link: OwnedFd,
+    link: Link,
+}
+
+/// A link that lets go of its interface when it is dropped. Closing the descriptor alone would leave that to the last
+/// copy of it, and a child process between fork and exec has one.
+struct Link(OwnedFd);
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // Refused only where there is nothing to let go of: the interface is gone, or the kernel is older than 5.9 and
+        // detaches when the descriptor is closed, which is next.
+        let _ = bpf::detach(self.0.as_fd());
+    }
 }
 
 impl Attachment {
@@ -113,13 +125,13 @@ impl Attachment {
                 result => (Attached::Native, result, None),
             },
         };
-        let link = link.map_err(|(refusal, _)| refusal)?;
+        let link = Link(link.map_err(|(refusal, _)| refusal)?);
         Ok(Self { name: name.to_owned(), how, fallback, ifindex, header, link })
     }
 
     /// Exchanges the program; no packet in between meets neither. A deleted interface has no packets, so it is fine.
     pub(super) fn replace(&self, program: &Program) -> Result<(), FilterError> {
-        match bpf::replace(self.link.as_fd(), program.entry(self.header)?) {
+        match bpf::replace(self.link.0.as_fd(), program.entry(self.header)?) {
             Err(error) if error.raw_os_error() != Some(libc::ENOLINK) => {
                 Err(kernel_error("exchange the program on an interface", &error))
             }

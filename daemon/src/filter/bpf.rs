@@ -12,6 +12,7 @@ const MAP_CREATE: c_int = 0;
 const MAP_FREEZE: c_int = 22;
 const LINK_CREATE: c_int = 28;
 const LINK_UPDATE: c_int = 29;
+const LINK_DETACH: c_int = 34;
 const MAP_TYPE_ARRAY: u32 = 2;
 const ATTACH_XDP: u32 = 37;
 
@@ -44,6 +45,21 @@ struct LinkCreate {
     target_ifindex: u32,
     attach_type: u32,
     flags: u32,
+}
+
+/// Attributes of `BPF_LINK_DETACH`.
+#[repr(C)]
+struct LinkDetach {
+    link_fd: u32,
+}
+
+impl Attributes for LinkDetach {
+    const COMMAND: c_int = LINK_DETACH;
+}
+
+/// Takes the program off the interface now, whoever else holds the link open (Linux 5.9).
+pub(super) fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
+    bpf(&LinkDetach { link_fd: number(link) }).map(drop)
 }
 
 #[repr(C)]

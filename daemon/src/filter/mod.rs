@@ -294,7 +294,8 @@ impl Filter {
             }
         }
         let old = std::mem::replace(&mut self.program, program);
-        self.earlier = self.earlier.plus(old.counters()?);
+        // Too late to refuse, the new program is in force: counts that cannot be read are lost.
+        self.earlier = self.earlier.plus(old.counters().unwrap_or_default());
         Ok(())
     }
 }

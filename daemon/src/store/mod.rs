@@ -13,7 +13,7 @@ mod schema;
 mod tests;
 
 pub use error::StoreError;
-pub use open::{Opened, Recovered};
+pub use open::{Claim, Opened, Recovered};
 
 use crate::config::source::Source;
 use crate::core::entry::FeedId;

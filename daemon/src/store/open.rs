@@ -33,20 +33,20 @@ pub struct Recovered {
     pub reason: String,
 }
 
-impl Store {
-    /// Opens the store in `dir` for the daemon, creating both if missing.
+/// A state directory that no other daemon has, with its database still closed.
+#[derive(Debug)]
+pub struct Claim {
+    lock: File,
+    path: PathBuf,
+}
+
+impl Claim {
+    /// Opens the database, creating it if missing.
     ///
     /// # Errors
-    /// When the directory is in use by another daemon, cannot be made or written, is full, or holds the database of a
-    /// newer release. A broken database is no error: see [`Opened::recovered`].
-    pub fn open(dir: &Path) -> Result<Opened, StoreError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(|error| StoreError::Directory { path: dir.to_owned(), error })?;
-        let lock = lock(dir)?;
-        let path = dir.join(DATABASE);
+    /// As for [`Store::open`].
+    pub fn open(self) -> Result<Opened, StoreError> {
+        let Self { lock, path } = self;
         let (db, recovered) = match open_checked(&path) {
             Ok(db) => (db, None),
             Err(StoreError::Corrupt { reason, .. }) => {
@@ -55,7 +55,31 @@ impl Store {
             }
             Err(error) => return Err(error),
         };
-        Ok(Opened { store: Self { db, path, _lock: Some(lock) }, recovered })
+        Ok(Opened { store: Store { db, path, _lock: Some(lock) }, recovered })
+    }
+}
+
+impl Store {
+    /// Opens the store in `dir` for the daemon, creating both if missing.
+    ///
+    /// # Errors
+    /// When the directory is in use by another daemon, cannot be made or written, is full, or holds the database of a
+    /// newer release. A broken database is no error: see [`Opened::recovered`].
+    pub fn open(dir: &Path) -> Result<Opened, StoreError> {
+        Self::claim(dir)?.open()
+    }
+
+    /// Takes possession of `dir`, creating it if missing, without looking at the database yet.
+    ///
+    /// # Errors
+    /// When the directory is in use by another daemon, or cannot be made or written.
+    pub fn claim(dir: &Path) -> Result<Claim, StoreError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|error| StoreError::Directory { path: dir.to_owned(), error })?;
+        Ok(Claim { lock: lock(dir)?, path: dir.join(DATABASE) })
     }
 
     /// Opens the store in `dir` for reading, beside a running daemon or without one. Creates, changes and repairs

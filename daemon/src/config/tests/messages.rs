@@ -311,7 +311,7 @@ fn odd_settings_are_warned_of() {
         [
             "x.toml:2: feed mine is in no zone and not in the filter; only `blackthorn lookup` tells of it",
             "x.toml:7: a whole address family is excluded; nothing of it is ever listed or dropped",
-            "x.toml:9: the filter has interfaces but no feeds; name feeds, otherwise only live blocks are dropped",
+            "x.toml:9: the filter has interfaces but no feeds; name feeds, otherwise nothing is dropped",
         ]
     );
 }

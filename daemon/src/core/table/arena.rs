@@ -1,5 +1,6 @@
 //! The words of an image while it is built, and where the next node, slot array, list or record goes.
 
+use crate::core::slab::Plain;
 use blackthorn_common::layout::NODE_WORDS;
 
 const LINE: usize = NODE_WORDS as usize;
@@ -7,25 +8,22 @@ const LINE: usize = NODE_WORDS as usize;
 /// 16 words on a cache line of their own.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([u32; LINE]);
+pub(super) struct Line([u32; LINE]);
 
-/// Words that begin on a 64-byte boundary, so that every node is one cache line.
-#[derive(Clone)]
-pub(super) struct Words(Vec<Line>);
+// SAFETY: an array of integers whose size is its alignment, so without padding.
+unsafe impl Plain for Line {}
 
-impl Words {
-    /// All words.
-    pub(super) fn as_slice(&self) -> &[u32] {
-        // SAFETY: a `Line` is 16 `u32` without padding (its size equals its alignment), so the vector's elements are
-        // that many initialised words in a row; the result borrows from the vector.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * LINE) }
-    }
+/// The words of lines, each node on a cache line of its own.
+pub(super) fn words(lines: &[Line]) -> &[u32] {
+    // SAFETY: a `Line` is 16 `u32` without padding, so the lines are that many initialised words in a row; the result
+    // borrows from them.
+    unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LINE) }
+}
 
-    /// All words, to write.
-    pub(super) fn as_mut_slice(&mut self) -> &mut [u32] {
-        // SAFETY: as in `as_slice`; any word is a valid `u32`, and the exclusive borrow of the vector carries over.
-        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * LINE) }
-    }
+/// The same, to write.
+pub(super) fn words_mut(lines: &mut [Line]) -> &mut [u32] {
+    // SAFETY: as in `words`; any word is a valid `u32`, and the exclusive borrow of the lines carries over.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LINE) }
 }
 
 /// The image would grow beyond `limit` words.
@@ -40,7 +38,7 @@ pub(super) struct Full {
 /// Nodes take whole lines. Arrays of up to 16 words never cross a line, so that reading one costs one cache miss; what
 /// an array leaves over of its last line is kept for a shorter one.
 pub(super) struct Arena {
-    words: Words,
+    lines: Vec<Line>,
     limit: u32,
     /// Word numbers of free ends of lines, by their length.
     spare: [Vec<u32>; LINE],
@@ -49,23 +47,23 @@ pub(super) struct Arena {
 impl Arena {
     /// An image of `lines` zero lines that may grow to `limit` words.
     pub(super) fn new(lines: u32, limit: u32) -> Self {
-        let words = Words(vec![Line([0; LINE]); lines as usize]);
-        Self { words, limit, spare: Default::default() }
+        let lines = vec![Line([0; LINE]); lines as usize];
+        Self { lines, limit, spare: Default::default() }
     }
 
     /// The words so far, to write.
     pub(super) fn words(&mut self) -> &mut [u32] {
-        self.words.as_mut_slice()
+        words_mut(&mut self.lines)
     }
 
     /// The finished image.
-    pub(super) fn finish(self) -> Words {
-        self.words
+    pub(super) fn finish(self) -> Vec<Line> {
+        self.lines
     }
 
     /// Number of a fresh node.
     pub(super) fn node(&mut self) -> Result<u32, Full> {
-        self.lines(1)
+        self.fresh(1)
     }
 
     /// Word number of a fresh array of `len` words, 1 to 256.
@@ -75,7 +73,7 @@ impl Arena {
             Some(place) => place,
             None => {
                 let lines = len.div_ceil(NODE_WORDS);
-                (self.lines(lines)? * NODE_WORDS, lines * NODE_WORDS)
+                (self.fresh(lines)? * NODE_WORDS, lines * NODE_WORDS)
             }
         };
         if free > len {
@@ -92,13 +90,13 @@ impl Arena {
     }
 
     /// Number of the first of `count` fresh lines.
-    fn lines(&mut self, count: u32) -> Result<u32, Full> {
-        let first = self.words.0.len();
+    fn fresh(&mut self, count: u32) -> Result<u32, Full> {
+        let first = self.lines.len();
         let after = first + count as usize;
         if after * LINE > self.limit as usize {
             return Err(Full { limit: self.limit });
         }
-        self.words.0.resize(after, Line([0; LINE]));
+        self.lines.resize(after, Line([0; LINE]));
         // Below the limit, which is 32 bits of words.
         Ok(first as u32)
     }

@@ -3,7 +3,7 @@
 //! Segments are sorted and disjoint, so every level is one pass over its part of them. Recursion ends at the width of
 //! an address: 2 levels of nodes for IPv4, 14 for IPv6.
 
-use super::arena::{Arena, Full, Words};
+use super::arena::{Arena, Full, Line, words_mut};
 use super::leaves::Leaf;
 use super::pieces::{Content, Mixed, Piece, Pieces};
 use crate::core::segment::Segment;
@@ -25,7 +25,7 @@ pub(super) fn build(
     v4: &[Segment<u32, Payload>],
     v6: &[Segment<u128, Payload>],
     limit: u32,
-) -> Result<Words, Full> {
+) -> Result<Vec<Line>, Full> {
     let mut builder = Builder { arena: Arena::new(FIRST_NODE, limit), votes: Vec::new() };
     builder.root(V4_ROOT, v4)?;
     builder.root(V6_ROOT, v6)?;
@@ -33,13 +33,13 @@ pub(super) fn build(
 }
 
 /// The image that lists nothing.
-pub(super) fn empty() -> Words {
+pub(super) fn empty() -> Vec<Line> {
     seal(Arena::new(FIRST_NODE, 0).finish(), 0, 0)
 }
 
 /// Writes the header.
-fn seal(mut image: Words, v4: usize, v6: usize) -> Words {
-    let words = image.as_mut_slice();
+fn seal(mut image: Vec<Line>, v4: usize, v6: usize) -> Vec<Line> {
+    let words = words_mut(&mut image);
     for (at, value) in [
         (header::AT_MAGIC, header::MAGIC),
         (header::AT_VERSION, header::VERSION),

@@ -2,25 +2,31 @@
 //!
 //! Merge hands over sorted, disjoint segments; `builder` compiles them into the image that daemon and kernel program
 //! read with the same code (`blackthorn_common::image`). `pieces` cuts segments at the borders of a node's slots, `leaves`
-//! says what needs no node, `arena` gives everything its place.
+//! says what needs no node, `arena` gives everything its place. The image is the only copy of the addresses: `runs` reads
+//! it back.
 
 mod arena;
 mod builder;
 mod leaves;
 mod pieces;
+mod runs;
 #[cfg(test)]
 mod tests;
 
+pub use runs::{Family, Runs};
+
 use super::network::fold;
 use super::segment::Segment;
+use super::slab::{Bytes, Slab};
 use super::span::Bits;
-use arena::Words;
+use arena::{Full, Line};
 use blackthorn_common::image::{WordSlice, lookup_v4, lookup_v6};
-use blackthorn_common::layout::{MAX_WORDS, header};
+use blackthorn_common::layout::{FIRST_NODE, MAX_WORDS, NODE_WORDS, header};
 use blackthorn_common::payload::Payload;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Immutable map from address to payload. Cheap to read from many threads; built once per generation.
@@ -28,9 +34,7 @@ use thiserror::Error;
 /// Two tables are equal when their images are: the same segments always compile to the same words.
 #[derive(Clone)]
 pub struct Table {
-    words: Words,
-    v4: Vec<Segment<u32, Payload>>,
-    v6: Vec<Segment<u128, Payload>>,
+    lines: Slab<Line>,
 }
 
 /// Why segments cannot be compiled.
@@ -59,6 +63,29 @@ pub enum TableError {
     },
 }
 
+/// Why bytes are not a table image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ImageError {
+    /// Something else.
+    #[error("there is no table image")]
+    NoImage,
+    /// Of another release.
+    #[error("the table image has version {found}, this release reads version {}", header::VERSION)]
+    Version {
+        /// Its version.
+        found: u32,
+    },
+    /// More or less than its header says, or than an image can have.
+    #[error("the table image has the wrong size of {bytes} bytes")]
+    Size {
+        /// Bytes found.
+        bytes: usize,
+    },
+    /// Outside the file, or not on a 64-byte boundary.
+    #[error("the table image is in the wrong place")]
+    Place,
+}
+
 impl Table {
     /// Compiles sorted, disjoint segments. They may be any ranges; gaps and [`Payload::NONE`] mean "not listed".
     ///
@@ -67,16 +94,40 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError::TooLarge`] above 1 GiB, [`TableError::Disordered`] when the segments are not sorted and disjoint.
-    pub fn compile(
-        v4: Vec<Segment<u32, Payload>>,
-        v6: Vec<Segment<u128, Payload>>,
-    ) -> Result<Self, TableError> {
-        check_order(&v4)?;
-        check_order(&v6)?;
-        let words = builder::build(&v4, &v6, MAX_WORDS).map_err(|arena::Full { limit }| {
-            TableError::TooLarge { v4: v4.len(), v6: v6.len(), limit_mib: limit >> 18 }
+    pub fn compile(v4: &[Segment<u32, Payload>], v6: &[Segment<u128, Payload>]) -> Result<Self, TableError> {
+        check_order(v4)?;
+        check_order(v6)?;
+        let lines = builder::build(v4, v6, MAX_WORDS).map_err(|Full { limit }| TableError::TooLarge {
+            v4: v4.len(),
+            v6: v6.len(),
+            limit_mib: limit >> 18,
         })?;
-        Ok(Self { words, v4, v6 })
+        Ok(Self { lines: lines.into() })
+    }
+
+    /// The image that lies in `owner` from the byte `offset` on, `len` bytes, read in place. Whether it is undamaged is
+    /// for the caller to know: a damaged one answers wrongly, but nothing worse.
+    ///
+    /// # Errors
+    /// When it is no image of this format, or not on a 64-byte boundary.
+    pub fn within(owner: &Arc<dyn Bytes>, offset: usize, len: usize) -> Result<Self, ImageError> {
+        if !len.is_multiple_of(size_of::<Line>()) || len / size_of::<u32>() > MAX_WORDS as usize {
+            return Err(ImageError::Size { bytes: len });
+        }
+        let lines = Slab::within(owner, offset, len / size_of::<Line>()).ok_or(ImageError::Place)?;
+        let words = arena::words(&lines);
+        let head = |at: u32| words.get(at as usize).copied().unwrap_or(0);
+        if head(header::AT_MAGIC) != header::MAGIC || head(header::AT_ENDIAN) != header::ENDIAN {
+            return Err(ImageError::NoImage);
+        }
+        if head(header::AT_VERSION) != header::VERSION {
+            return Err(ImageError::Version { found: head(header::AT_VERSION) });
+        }
+        if words.len() < (FIRST_NODE * NODE_WORDS) as usize || head(header::AT_WORDS) as usize != words.len()
+        {
+            return Err(ImageError::Size { bytes: len });
+        }
+        Ok(Self { lines })
     }
 
     /// What is known of `address`; mapped IPv6 is looked up as IPv4.
@@ -93,18 +144,19 @@ impl Table {
     }
 
     /// The image, as the kernel program reads it: a multiple of 16 words on a 64-byte boundary.
+    #[inline]
     pub fn words(&self) -> &[u32] {
-        self.words.as_slice()
+        arena::words(&self.lines)
     }
 
-    /// The IPv4 segments, sorted and disjoint, holes left out.
-    pub fn v4(&self) -> &[Segment<u32, Payload>] {
-        &self.v4
+    /// The listed IPv4 addresses in order: disjoint, joined runs.
+    pub fn runs_v4(&self) -> Runs<'_, u32> {
+        Runs::new(self.words())
     }
 
-    /// The IPv6 segments, sorted and disjoint, holes left out.
-    pub fn v6(&self) -> &[Segment<u128, Payload>] {
-        &self.v6
+    /// The listed IPv6 addresses in order: disjoint, joined runs.
+    pub fn runs_v6(&self) -> Runs<'_, u128> {
+        Runs::new(self.words())
     }
 }
 
@@ -123,7 +175,7 @@ fn check_order<A: Bits, L>(segments: &[Segment<A, L>]) -> Result<(), TableError>
 impl Default for Table {
     /// The table that lists nothing.
     fn default() -> Self {
-        Self { words: builder::empty(), v4: Vec::new(), v6: Vec::new() }
+        Self { lines: builder::empty().into() }
     }
 }
 
@@ -145,10 +197,6 @@ impl Hash for Table {
 
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Table")
-            .field("v4", &self.v4.len())
-            .field("v6", &self.v6.len())
-            .field("words", &self.words().len())
-            .finish()
+        f.debug_struct("Table").field("words", &self.words().len()).finish()
     }
 }

@@ -15,18 +15,18 @@ fn payload(value: u32) -> Payload {
     Payload::new(class, value).unwrap()
 }
 
-fn segments<A: Bits + Into<u128> + TryFrom<u128>>(oracle: &Oracle<A>) -> Vec<Segment<A, Payload>> {
+pub(super) fn segments<A: Bits + Into<u128> + TryFrom<u128>>(oracle: &Oracle<A>) -> Vec<Segment<A, Payload>> {
     let label =
         |run: Rule<A>| Segment { span: Span { first: run.first, last: run.last }, label: payload(run.value) };
     oracle.flatten().into_iter().map(label).collect()
 }
 
-fn compile_v4(segments: Vec<Segment<u32, Payload>>) -> Table {
-    Table::compile(segments, vec![]).unwrap()
+fn compile_v4(segments: &[Segment<u32, Payload>]) -> Table {
+    Table::compile(segments, &[]).unwrap()
 }
 
-fn compile_v6(segments: Vec<Segment<u128, Payload>>) -> Table {
-    Table::compile(vec![], segments).unwrap()
+fn compile_v6(segments: &[Segment<u128, Payload>]) -> Table {
+    Table::compile(&[], segments).unwrap()
 }
 
 /// Without folding, so that the mapped range is compared as well.
@@ -36,7 +36,7 @@ fn raw_v6(table: &Table, address: u128) -> Payload {
 
 fn agree_v4(name: &str, rules: Vec<Rule<u32>>) {
     let oracle = Oracle::new(rules);
-    let table = compile_v4(segments(&oracle));
+    let table = compile_v4(&segments(&oracle));
     let mut random = Random::new(1);
     let far = (0..2000).map(|_| random.word()).collect::<Vec<_>>();
     let near = oracle.borders().into_iter().flat_map(|b| [b, b ^ 0x80, b ^ 0x100, b ^ 0x8000, b ^ 0x1_0000]);
@@ -48,7 +48,7 @@ fn agree_v4(name: &str, rules: Vec<Rule<u32>>) {
 
 fn agree_v6(name: &str, rules: Vec<Rule<u128>>) {
     let oracle = Oracle::new(rules);
-    let table = compile_v6(segments(&oracle));
+    let table = compile_v6(&segments(&oracle));
     let mut random = Random::new(1);
     let far = (0..2000).map(|_| random.wide()).collect::<Vec<_>>();
     let borders = oracle.borders();
@@ -89,7 +89,7 @@ fn every_address_of_a_mixed_16_agrees() {
         prefixes::v4(0x0a01_0000 | random.word() & 0xffff, len, random.below(4) as u32)
     }));
     let oracle = Oracle::new(rules);
-    let table = compile_v4(segments(&oracle));
+    let table = compile_v4(&segments(&oracle));
     for address in 0x0a00_fffe..=0x0a02_0001u32 {
         assert_eq!(table.lookup(address.to_ip()), payload(oracle.lookup(address)), "{}", address.to_ip());
     }
@@ -99,7 +99,7 @@ fn every_address_of_a_mixed_16_agrees() {
 fn holds_both_families_and_folds_mapped_addresses() {
     let v4 = vec![Segment { span: Span::prefix(0xc000_0200u32, 24), label: payload(1) }];
     let v6 = vec![Segment { span: Span::prefix(0u128, 0), label: payload(2) }];
-    let table = Table::compile(v4, v6).unwrap();
+    let table = Table::compile(&v4, &v6).unwrap();
     let lookup = |text: &str| table.lookup(text.parse().unwrap()).listing();
     assert_eq!(lookup("192.0.2.9"), 1);
     assert_eq!(lookup("::ffff:192.0.2.9"), 1);
@@ -110,7 +110,7 @@ fn holds_both_families_and_folds_mapped_addresses() {
 #[test]
 fn empty_table_is_a_whole_image() {
     let table = Table::default();
-    assert_eq!(table, Table::compile(vec![], vec![]).unwrap());
+    assert_eq!(table, Table::compile(&[], &[]).unwrap());
     assert_eq!(table.words().len() as u32, FIRST_NODE * NODE_WORDS);
     assert_eq!(table.words()[..4], [header::MAGIC, header::VERSION, header::ENDIAN, FIRST_NODE * NODE_WORDS]);
     assert_eq!(table.lookup([192, 0, 2, 1].into()), Payload::NONE);
@@ -120,18 +120,18 @@ fn empty_table_is_a_whole_image() {
 fn equal_segments_give_equal_words_and_other_segments_do_not() {
     let oracle = Oracle::new(prefixes::realistic_v4(5, 500));
     let mut other = segments(&oracle);
-    let table = compile_v4(segments(&oracle));
-    assert_eq!(table, compile_v4(other.clone()));
+    let table = compile_v4(&segments(&oracle));
+    assert_eq!(table, compile_v4(&other));
     assert!(table.words().as_ptr().cast::<[u32; 16]>().align_offset(64) == 0, "nodes are cache lines");
     let hash = |table: &Table| {
         let mut hasher = std::hash::DefaultHasher::new();
         table.hash(&mut hasher);
         hasher.finish()
     };
-    assert_eq!(hash(&table), hash(&compile_v4(other.clone())));
+    assert_eq!(hash(&table), hash(&compile_v4(&other)));
     other[17].label = payload(8191);
-    assert_ne!(table, compile_v4(other.clone()));
-    assert_ne!(hash(&table), hash(&compile_v4(other)));
+    assert_ne!(table, compile_v4(&other));
+    assert_ne!(hash(&table), hash(&compile_v4(&other)));
 }
 
 #[test]
@@ -140,9 +140,9 @@ fn refuses_what_the_image_cannot_hold() {
     let hosts: Vec<_> =
         (0..1000u32).map(|i| Segment { span: Span::host(i << 20 | 1), label: payload(1) }).collect();
     let limit = FIRST_NODE * NODE_WORDS + 124 * NODE_WORDS;
-    assert!(matches!(builder::build(&hosts, &[], limit), Err(arena::Full { limit: l }) if l == limit));
+    assert!(matches!(builder::build(&hosts, &[], limit), Err(Full { limit: l }) if l == limit));
     let exact = builder::build(&hosts, &[], limit + NODE_WORDS).map_err(|_| ()).unwrap();
-    assert_eq!(exact.as_slice().len() as u32, limit + NODE_WORDS);
+    assert_eq!(arena::words(&exact).len() as u32, limit + NODE_WORDS);
     let error = TableError::TooLarge { v4: 7, v6: 9, limit_mib: MAX_WORDS >> 18 };
     assert_eq!(
         error.to_string(),
@@ -160,7 +160,7 @@ fn refuses_segments_out_of_order() {
         (vec![segment(5, u32::MAX), segment(0, 1)], 0),
         (vec![segment(6, 5)], 6),
     ] {
-        let error = Table::compile(wrong, vec![]).unwrap_err();
+        let error = Table::compile(&wrong, &[]).unwrap_err();
         assert_eq!(error, TableError::Disordered { at: at.to_ip() });
     }
 }
@@ -169,7 +169,7 @@ fn refuses_segments_out_of_order() {
 #[test]
 fn unjoined_segments_mean_the_same() {
     let segment = |first, last, value| Segment { span: Span { first, last }, label: payload(value) };
-    let split = compile_v4(vec![
+    let split = compile_v4(&[
         segment(0x0a00_0000, 0x0a00_7fff, 1),
         segment(0x0a00_8000, 0x0a00_80ff, 1),
         segment(0x0a00_8100, 0x0a00_8107, 0),
@@ -177,7 +177,7 @@ fn unjoined_segments_mean_the_same() {
         segment(0x0a00_8109, 0x0a00_8109, 1),
         segment(0x0a00_810a, 0x0a00_ffff, 1),
     ]);
-    let joined = compile_v4(vec![segment(0x0a00_0000, 0x0a00_80ff, 1), segment(0x0a00_8108, 0x0a00_ffff, 1)]);
+    let joined = compile_v4(&[segment(0x0a00_0000, 0x0a00_80ff, 1), segment(0x0a00_8108, 0x0a00_ffff, 1)]);
     for address in 0x09ff_fff0..0x0a01_0010u32 {
         assert_eq!(split.lookup(address.to_ip()), joined.lookup(address.to_ip()), "{}", address.to_ip());
     }
@@ -186,8 +186,8 @@ fn unjoined_segments_mean_the_same() {
 /// A node that counts runs and one that counts differences answer alike; both forms occur.
 #[test]
 fn picks_the_shorter_form_of_a_node() {
-    let flags = |segments| {
-        let table = compile_v4(segments);
+    let flags = |segments: Vec<_>| {
+        let table = compile_v4(&segments);
         let word = (FIRST_NODE * NODE_WORDS + 9) as usize;
         (table.words()[word] & Node::RUNS != 0, table.words().len() as u32 / NODE_WORDS - FIRST_NODE)
     };
@@ -205,7 +205,7 @@ fn picks_the_shorter_form_of_a_node() {
 #[test]
 fn a_list_takes_at_most_a_line() {
     let words = |rules: Vec<Rule<u32>>| {
-        let table = compile_v4(segments(&Oracle::new(rules)));
+        let table = compile_v4(&segments(&Oracle::new(rules)));
         table.words()[V4_ROOT as usize + 0x0a00] >> 30 == 1
             && table.words().len() as u32 == (FIRST_NODE + 1) * NODE_WORDS
     };
@@ -224,7 +224,7 @@ fn finds_the_default_behind_lone_hosts() {
     for odd in [0, 255] {
         let rules = (0..256).map(|i| prefixes::v4(0x0a01_0000 | i << 8 | odd, 32, 2));
         let oracle = Oracle::new(rules.chain([prefixes::v4(0x0a01_0000, 16, 1)]).collect());
-        let table = compile_v4(segments(&oracle));
+        let table = compile_v4(&segments(&oracle));
         assert_eq!(table.lookup([10, 1, 7, odd as u8].into()), payload(2));
         assert_eq!(table.lookup([10, 1, 7, 77].into()), payload(1));
         let lines = table.words().len() as u32 / NODE_WORDS - FIRST_NODE;
@@ -236,7 +236,8 @@ fn finds_the_default_behind_lone_hosts() {
 fn ipv6_networks_share_lines() {
     let lines = |count: u128, len| {
         let segment = |i| Segment { span: Span::prefix((0x2000 + i) << 112, len), label: payload(1) };
-        compile_v6((0..count).map(segment).collect()).words().len() as u32 / NODE_WORDS - FIRST_NODE
+        compile_v6(&(0..count).map(segment).collect::<Vec<_>>()).words().len() as u32 / NODE_WORDS
+            - FIRST_NODE
     };
     assert_eq!([lines(1, 64), lines(5, 64), lines(6, 64)], [1, 1, 2], "three words each");
     assert_eq!([lines(3, 65), lines(4, 65)], [1, 2], "five words each");
@@ -244,7 +245,8 @@ fn ipv6_networks_share_lines() {
     let group = |count: u128, len| {
         let segment =
             |i| Segment { span: Span::prefix(0x2001_u128 << 112 | i << 80, len), label: payload(1) };
-        compile_v6((1..=count).map(segment).collect()).words().len() as u32 / NODE_WORDS - FIRST_NODE
+        compile_v6(&(1..=count).map(segment).collect::<Vec<_>>()).words().len() as u32 / NODE_WORDS
+            - FIRST_NODE
     };
     assert_eq!([group(5, 64), group(3, 128)], [1, 1]);
     assert!(group(6, 64) > 2 && group(4, 128) > 2, "more than a line take nodes");
@@ -258,7 +260,7 @@ fn clustered_hosts_cost_few_bytes() {
     for rule in prefixes::flatten_nested(rules) {
         push_joined(&mut built, Span { first: rule.first, last: rule.last }, payload(rule.value));
     }
-    let bytes = compile_v4(built).words().len() * 4;
+    let bytes = compile_v4(&built).words().len() * 4;
     assert!(bytes <= 16 * 120_000, "{bytes} bytes");
 }
 
@@ -270,7 +272,7 @@ fn random_hosts_cost_few_bytes() {
     hosts.sort_unstable();
     hosts.dedup();
     let segment = |&host: &u32| Segment { span: Span::host(host), label: payload(1) };
-    let table = compile_v4(hosts.iter().map(segment).collect());
+    let table = compile_v4(&hosts.iter().map(segment).collect::<Vec<_>>());
     let bytes = (table.words().len() as u32 - FIRST_NODE * NODE_WORDS) as usize * 4;
     assert!(bytes <= 11 * hosts.len(), "{bytes} bytes for {} hosts", hosts.len());
 }
@@ -282,14 +284,14 @@ fn ranges_off_all_borders_keep_the_stated_bound() {
         span: Span { first: (i << 24) + 0x0055_55d5, last: (i << 24) + 0x00aa_aaaa },
         label: payload(1),
     };
-    let table = compile_v4((0..200u32).map(v4).collect());
+    let table = compile_v4(&(0..200u32).map(v4).collect::<Vec<_>>());
     assert!(table.words().len() as u32 / NODE_WORDS - FIRST_NODE <= 200 * 2 * 2);
     let inner: u128 = 0x5555_5555_5555_5555_5555_5555_5555;
     let v6 = |i: u128| Segment {
         span: Span { first: (i << 113) + inner, last: (i << 113) + (1 << 112) + inner },
         label: payload(1),
     };
-    let table = compile_v6((0..200u128).map(v6).collect());
+    let table = compile_v6(&(0..200u128).map(v6).collect::<Vec<_>>());
     assert!(table.words().len() as u32 / NODE_WORDS - FIRST_NODE <= 200 * 2 * 14);
 }
 
@@ -300,7 +302,7 @@ fn damaged_images_never_hurt() {
     let v6 = segments(&Oracle::new(prefixes::realistic_v6(3, 400)));
     let probes_v4: Vec<u32> = v4.iter().flat_map(|s| [s.span.first, s.span.last]).collect();
     let probes_v6: Vec<u128> = v6.iter().flat_map(|s| [s.span.first, s.span.last]).collect();
-    let table = Table::compile(v4, v6).unwrap();
+    let table = Table::compile(&v4, &v6).unwrap();
     let lines = (FIRST_NODE * NODE_WORDS) as usize;
     let mut random = Random::new(99);
     for round in 0..200 {
@@ -339,7 +341,7 @@ fn damaged_images_never_hurt() {
     }
 }
 
-fn any_segments<A: Bits>(
+pub(super) fn any_segments<A: Bits>(
     address: impl Strategy<Value = A> + Clone,
 ) -> impl Strategy<Value = Vec<Segment<A, Payload>>> {
     prop::collection::vec((address, 0u32..5), 0..60).prop_map(|mut ends| {
@@ -361,14 +363,14 @@ fn any_segments<A: Bits>(
 }
 
 /// Addresses that fall together often enough to share slots, and into every level.
-fn clustered_v4() -> impl Strategy<Value = u32> + Clone {
+pub(super) fn clustered_v4() -> impl Strategy<Value = u32> + Clone {
     (any::<u32>(), 0u32..33, 0u32..3).prop_map(|(bits, keep, base)| {
         let low = bits.checked_shr(keep).unwrap_or(0);
         (0x0a0b_0c0d * base) ^ low
     })
 }
 
-fn clustered_v6() -> impl Strategy<Value = u128> + Clone {
+pub(super) fn clustered_v6() -> impl Strategy<Value = u128> + Clone {
     (any::<u128>(), 0u32..129, 0u128..3).prop_map(|(bits, keep, base)| {
         let low = bits.checked_shr(keep).unwrap_or(0);
         (0x2001_0db8_0000_0000_0123_4567_89ab_cdef * base) ^ low
@@ -378,7 +380,7 @@ fn clustered_v6() -> impl Strategy<Value = u128> + Clone {
 proptest! {
     #[test]
     fn any_ipv4_segments_agree(segments in any_segments(clustered_v4()), far in prop::collection::vec(clustered_v4(), 50)) {
-        let table = compile_v4(segments.clone());
+        let table = compile_v4(&segments);
         let near = segments.iter().flat_map(|s| {
             let (first, last) = (s.span.first, s.span.last);
             [first, last, first.wrapping_sub(1), last.wrapping_add(1)]
@@ -391,7 +393,7 @@ proptest! {
 
     #[test]
     fn any_ipv6_segments_agree(segments in any_segments(clustered_v6()), far in prop::collection::vec(clustered_v6(), 50)) {
-        let table = compile_v6(segments.clone());
+        let table = compile_v6(&segments);
         let near = segments.iter().flat_map(|s| {
             let (first, last) = (s.span.first, s.span.last);
             [first, last, first.wrapping_sub(1), last.wrapping_add(1)]
