@@ -1,134 +1,202 @@
-//! Lookup time, size and build time of the table beside `ip_network_table`, in one run.
+//! Lookup time and memory of the table beside `ip_network_table`: match, miss and worst case, both families, ten
+//! thousand to ten million networks.
 //!
-//! `cargo bench --bench lookup [-- FILE]`: FILE is a list of addresses or prefixes, one to a line, to measure as well.
-//! Each figure is the median of several rounds over shuffled addresses, with the fastest and slowest round behind it.
-//! Compare the two columns of one run; figures of two machines say little about each other.
+//! Own loops instead of a bench framework: table and peer take turns round by round, so that whatever else the machine
+//! does hits both; and the answers of both are compared on the way.
 
-use blackthorn::core::network::Network;
+mod measure;
+
 use blackthorn::core::segment::{Segment, push_joined};
 use blackthorn::core::span::{Bits, Span};
-use blackthorn::core::table::{Table, TableError};
+use blackthorn::core::table::Table;
 use blackthorn_common::payload::{Class, Payload};
 use blackthorn_testkit::oracle::Rule;
-use blackthorn_testkit::prefixes::{flatten_nested, scattered_v4, scattered_v6, v4};
+use blackthorn_testkit::prefixes::{
+    clustered_hosts_v4, clustered_hosts_v6, flatten_nested, scattered_v4, scattered_v6, v4,
+};
 use blackthorn_testkit::random::Random;
 use ip_network::IpNetwork;
 use ip_network_table::IpNetworkTable;
+use measure::{Aim, ROUNDS, Rounds, report, size, timed};
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const PROBES: usize = 1 << 18;
-const ROUNDS: usize = 9;
-const SIZES: [usize; 3] = [10_000, 120_000, 1_000_000];
+const SIZES: [usize; 4] = [10_000, 120_000, 1_000_000, 10_000_000];
+
+/// Counts what is allocated: the one way to learn what the peer takes.
+struct Counting;
+
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: hands everything to the system allocator and only counts.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promises are those of the system allocator.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
 
 fn main() {
-    println!("ns per lookup: median (fastest-slowest) of {ROUNDS} rounds over {PROBES} shuffled addresses");
-    println!(
-        "{:<18}{:>9}{:>9}{:>9}{:>9}  {:<7}{:>24}{:>24}",
-        "set", "entries", "build ms", "MiB", "B/entry", "probe", "table", "ip_network_table"
-    );
-    for size in SIZES {
+    for count in SIZES {
+        let few = count / 4;
+        let mut mixed = clustered_hosts_v4(1, count - few);
+        mixed.extend(scattered_v4(2, few));
+        Set::new("IPv4 mixed", count, mixed).measure();
+        let mut mixed = clustered_hosts_v6(3, count - few);
+        mixed.extend(scattered_v6(4, few));
+        Set::new("IPv6 mixed", count, mixed).measure();
+    }
+    for count in [120_000, 1_000_000] {
+        Set::new("IPv4 hosts, clustered", count, clustered_hosts_v4(1, count)).weigh(Aim::AtMost(16.0));
         let mut random = Random::new(1);
-        let hosts = (0..size).map(|_| v4(random.word(), 32, 1)).collect();
-        measure("IPv4 random hosts", hosts, |v4| Table::compile(v4, &[]));
-        measure("IPv4 mixed", scattered_v4(2, size), |v4| Table::compile(v4, &[]));
-        measure("IPv6 mixed", scattered_v6(3, size), |v6| Table::compile(&[], v6));
+        let hosts = (0..count).map(|_| v4(random.word(), 32, 1)).collect();
+        Set::new("IPv4 hosts, random, one value", count, hosts).weigh(Aim::AtMost(16.0));
+        let hosts = (0..count).map(|_| v4(random.word(), 32, 1 + random.below(8) as u32)).collect();
+        Set::new("IPv4 hosts, random, eight values", count, hosts).weigh(Aim::AtMost(16.0));
+        Set::new("IPv6 hosts", count, clustered_hosts_v6(3, count)).weigh(Aim::None);
+        Set::new("IPv4 networks of all lengths", count, scattered_v4(2, count)).weigh(Aim::None);
+        Set::new("IPv6 networks of all lengths", count, scattered_v6(3, count)).weigh(Aim::None);
     }
-    for path in std::env::args().skip(1).filter(|argument| !argument.starts_with('-')) {
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| {
-            eprintln!("{path}: {error}");
-            String::new()
-        });
-        let (mut v4, mut v6) = (Vec::new(), Vec::new());
-        for network in text.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()) {
-            match network {
-                Network::V4(Span { first, last }) => v4.push(Rule { first, last, value: 1 }),
-                Network::V6(Span { first, last }) => v6.push(Rule { first, last, value: 1 }),
+}
+
+/// A table and its peer with the same content.
+struct Set<A> {
+    name: String,
+    count: usize,
+    distinct: usize,
+    segments: Vec<Segment<A, Payload>>,
+    table: Table,
+    peer: IpNetworkTable<Payload>,
+    peer_bytes: usize,
+}
+
+/// What the families differ in.
+trait Family: Bits + Into<u128> + TryFrom<u128> {
+    fn compile(segments: Vec<Segment<Self, Payload>>) -> Option<Table>;
+    /// An address in the part of the space where `near` lies, listed or not.
+    fn elsewhere(random: &mut Random, near: Self) -> Self;
+}
+
+impl Family for u32 {
+    fn compile(segments: Vec<Segment<Self, Payload>>) -> Option<Table> {
+        Table::compile(&segments, &[]).ok()
+    }
+
+    fn elsewhere(random: &mut Random, _: Self) -> Self {
+        random.word()
+    }
+}
+
+impl Family for u128 {
+    fn compile(segments: Vec<Segment<Self, Payload>>) -> Option<Table> {
+        Table::compile(&[], &segments).ok()
+    }
+
+    /// In the same /32: most of IPv6 is nobody's, and missing there costs nothing.
+    fn elsewhere(random: &mut Random, near: Self) -> Self {
+        near >> 96 << 96 | random.wide() >> 32
+    }
+}
+
+impl<A: Family> Set<A> {
+    fn new(name: &str, count: usize, rules: Vec<Rule<A>>) -> Self {
+        let payload = |value| Payload::new(Class::Drop, value).unwrap_or_default();
+        let mut keys: Vec<(A, A)> = rules.iter().map(|rule| (rule.first, rule.last)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let distinct = keys.len();
+        drop(keys);
+        let before = ALLOCATED.load(Ordering::Relaxed);
+        let mut peer = IpNetworkTable::new();
+        for rule in &rules {
+            for (address, len) in (Span { first: rule.first, last: rule.last }).prefixes() {
+                if let Ok(network) = IpNetwork::new(address.to_ip(), len) {
+                    peer.insert(network, payload(rule.value));
+                }
             }
         }
-        measure("IPv4 of the file", v4, |v4| Table::compile(v4, &[]));
-        measure("IPv6 of the file", v6, |v6| Table::compile(&[], v6));
+        let peer_bytes = ALLOCATED.load(Ordering::Relaxed) - before;
+        let mut segments: Vec<Segment<A, Payload>> = Vec::new();
+        for Rule { first, last, value } in flatten_nested(rules) {
+            push_joined(&mut segments, Span { first, last }, payload(value));
+        }
+        let table = A::compile(segments.clone()).unwrap_or_default();
+        Self { name: name.into(), count, distinct, segments, table, peer, peer_bytes }
     }
-}
 
-/// Builds both tables of `rules`, nested or apart, and prints a line for each kind of probe.
-fn measure<A>(
-    name: &str,
-    rules: Vec<Rule<A>>,
-    compile: impl Fn(&[Segment<A, Payload>]) -> Result<Table, TableError>,
-) where
-    A: Bits + Into<u128> + TryFrom<u128>,
-{
-    let payload = |value| Payload::new(Class::Drop, value).unwrap_or_default();
-    let mut peer = IpNetworkTable::new();
-    for rule in &rules {
-        for (address, len) in (Span { first: rule.first, last: rule.last }).prefixes() {
-            if let Ok(network) = IpNetwork::new(address.to_ip(), len) {
-                peer.insert(network, payload(rule.value));
+    /// Reports bytes for each network.
+    fn weigh(&self, aim: Aim) {
+        let each = |bytes: usize| Rounds::new(vec![bytes as f64 / self.distinct as f64], "B");
+        let ours = each(self.table.words().len() * 4);
+        report("memory for each entry", &self.case(), &ours, Some(&each(self.peer_bytes)), aim);
+    }
+
+    fn case(&self) -> String {
+        format!("{}, {}", self.name, size(self.count))
+    }
+
+    /// Reports memory and the time of each kind of lookup.
+    fn measure(&self) {
+        self.weigh(Aim::None);
+        let mut random = Random::new(7);
+        for (kind, of) in [
+            (
+                "match",
+                &mut (|random: &mut Random, span: Span<A>| {
+                    let _ = random;
+                    Some(span.first)
+                }) as &mut dyn FnMut(&mut Random, Span<A>) -> Option<A>,
+            ),
+            ("miss", &mut |random, span| Some(A::elsewhere(random, span.first))),
+            // Next to a listed address: all the way down, for nothing.
+            ("worst", &mut |_, span| span.last.succ()),
+        ] {
+            let mut addresses: Vec<IpAddr> = Vec::with_capacity(PROBES);
+            while addresses.len() < PROBES {
+                let span = self.segments[random.below(self.segments.len() as u64) as usize].span;
+                let listed = |address: &IpAddr| self.table.lookup(*address).is_listed();
+                addresses.extend(
+                    of(&mut random, span)
+                        .map(A::to_ip)
+                        .filter(|address| listed(address) == (kind == "match")),
+                );
             }
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            for _ in 0..ROUNDS {
+                let (time, sum) = round(&addresses, |address| self.table.lookup(address).bits());
+                ours.push(time);
+                let (time, peer_sum) = round(&addresses, |address| {
+                    self.peer.longest_match(address).map_or(0, |(_, payload)| payload.bits())
+                });
+                theirs.push(time);
+                assert_eq!(sum, peer_sum, "{}: {kind}: both say the same", self.name);
+            }
+            let aim =
+                if [120_000, 1_000_000].contains(&self.count) { Aim::TimesPeer(4.0) } else { Aim::None };
+            let (ours, theirs) = (Rounds::new(ours, "ns"), Rounds::new(theirs, "ns"));
+            report(&format!("lookup, {kind}"), &self.case(), &ours, Some(&theirs), aim);
         }
     }
-    let entries = rules.len();
-    let mut segments: Vec<Segment<A, Payload>> = Vec::new();
-    for Rule { first, last, value } in flatten_nested(rules) {
-        push_joined(&mut segments, Span { first, last }, payload(value));
-    }
-    // The best of three builds: the first one pays for fresh memory.
-    let mut fastest = f64::MAX;
-    let mut built = None;
-    for _ in 0..3 {
-        let start = Instant::now();
-        built = compile(&segments).ok();
-        fastest = fastest.min(start.elapsed().as_secs_f64());
-    }
-    let Some(table) = built.filter(|_| entries > 0) else { return };
-    let bytes = table.words().len() * 4;
-    let mut random = Random::new(7);
-    let mut addresses = |pick: &dyn Fn(&mut Random, Span<A>) -> IpAddr| -> Vec<IpAddr> {
-        let mut one = || {
-            let span = segments[random.below(segments.len() as u64) as usize].span;
-            pick(&mut random, span)
-        };
-        (0..PROBES).map(|_| one()).collect()
-    };
-    for (probe, addresses) in [
-        ("match", addresses(&|_, span| span.first.to_ip())),
-        // Next to a listed address: the whole way down, for nothing.
-        ("near", addresses(&|_, span| span.last.succ().unwrap_or(A::ZERO).to_ip())),
-        ("random", addresses(&|random, _| anywhere::<A>(random))),
-    ] {
-        let ours = rounds(&addresses, |address| table.lookup(address).bits());
-        let theirs = rounds(&addresses, |address| {
-            peer.longest_match(address).map_or(0, |(_, payload)| payload.bits())
-        });
-        println!(
-            "{name:<18}{entries:>9}{:>9.1}{:>9.2}{:>9.1}  {probe:<7}{ours:>24}{theirs:>24}",
-            fastest * 1e3,
-            bytes as f64 / f64::from(1 << 20),
-            bytes as f64 / entries as f64
-        );
-    }
 }
 
-/// Any IPv4 address, or any in 2000::/3.
-fn anywhere<A: Bits>(random: &mut Random) -> IpAddr {
-    match A::WIDTH {
-        32 => random.word().to_ip(),
-        _ => (0x2000_u128 << 112 | random.wide() >> 3).to_ip(),
-    }
-}
-
-/// Median, fastest and slowest time per address in ns, as text.
-fn rounds(addresses: &[IpAddr], lookup: impl Fn(IpAddr) -> u32) -> String {
-    let mut times: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let start = Instant::now();
-            let sum = addresses.iter().fold(0u32, |sum, &address| sum.wrapping_add(lookup(address)));
-            black_box(sum);
-            start.elapsed().as_secs_f64() * 1e9 / addresses.len() as f64
-        })
-        .collect();
-    times.sort_unstable_by(f64::total_cmp);
-    format!("{:.1} ({:.1}-{:.1})", times[ROUNDS / 2], times[0], times[ROUNDS - 1])
+/// ns per address, and the sum of what was found.
+fn round(addresses: &[IpAddr], lookup: impl Fn(IpAddr) -> u32) -> (f64, u32) {
+    let (time, sum) = timed(|| {
+        let sum = addresses.iter().fold(0u32, |sum, &address| sum.wrapping_add(lookup(address)));
+        black_box(sum)
+    });
+    (time.as_secs_f64() * 1e9 / addresses.len() as f64, sum)
 }

@@ -46,7 +46,7 @@ fn on_the_host(link: Link, frame: &[u8], enforcement: Enforcement, words: Option
         Link::Raw => ip_source(frame),
     };
     let overlay: Option<&WordSlice<'_>> = None;
-    judge(source, enforcement, overlay, words.map(WordSlice).as_ref())
+    judge(source, || enforcement, overlay, words.map(WordSlice).as_ref())
 }
 
 /// Runs the frame in the kernel and reads from the counters how it was judged.

@@ -12,6 +12,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const TARGET: &str = "bpfel-unknown-none";
+/// The crate of the shipped program.
+const PROGRAM: &str = "ebpf/program";
 
 /// Flags that decide the object. BTF is made from full debug information; version 3 of the instruction set has 32-bit
 /// operations (Linux 5.1); unaligned access keeps header fields in one load.
@@ -43,28 +45,12 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
 
 /// The object and the manifest that describes it; writes neither.
 pub(crate) fn build(root: &Path) -> Result<(Vec<u8>, Manifest)> {
-    let toolchain = Toolchain::find()?;
-    let linker = Linker::find_or_install(&toolchain)?;
-    let program = root.join("ebpf/program");
-    let flags: Vec<String> =
-        FLAGS.map(str::to_owned).into_iter().chain(hide_paths(root, &toolchain)?).collect();
     // Cargo does not build again when only the hidden paths change, so nothing of an earlier build may be left.
-    let target = program.join("target");
+    let target = root.join(PROGRAM).join("target");
     if target.exists() {
         fs::remove_dir_all(&target).with_context(|| format!("removing {}", target.display()))?;
     }
-    let mut cargo = toolchain.command("cargo");
-    cargo
-        .current_dir(&program)
-        .args(["build", "--release", "--locked", "--target", TARGET, "-Zbuild-std=core", "--target-dir"])
-        .arg(&target)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
-        .env("PATH", &linker.path);
-    succeed(&mut cargo)?;
-
-    let linked = target.join(TARGET).join("release/blackthorn");
-    let stripped = linked.with_extension("stripped");
-    succeed(toolchain.objcopy()?.arg("--strip-debug").args([&linked, &stripped]))?;
+    let (stripped, toolchain, linker) = compile(root, PROGRAM, "blackthorn")?;
     let object = fs::read(&stripped).with_context(|| format!("reading {}", stripped.display()))?;
     let manifest = Manifest {
         object: sha256(&object),
@@ -74,6 +60,28 @@ pub(crate) fn build(root: &Path) -> Result<(Vec<u8>, Manifest)> {
         sources: sources(root)?,
     };
     Ok((object, manifest))
+}
+
+/// Compiles the binary `name` of the kernel crate in `folder`; returns where the stripped object lies, and what made it.
+pub(crate) fn compile(root: &Path, folder: &str, name: &str) -> Result<(PathBuf, Toolchain, Linker)> {
+    let toolchain = Toolchain::find()?;
+    let linker = Linker::find_or_install(&toolchain)?;
+    let flags: Vec<String> =
+        FLAGS.map(str::to_owned).into_iter().chain(hide_paths(root, &toolchain)?).collect();
+    let target = root.join(folder).join("target");
+    let mut cargo = toolchain.command("cargo");
+    cargo
+        .current_dir(root.join(folder))
+        .args(["build", "--release", "--locked", "--target", TARGET, "-Zbuild-std=core", "--target-dir"])
+        .arg(&target)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        .env("PATH", &linker.path);
+    succeed(&mut cargo)?;
+
+    let linked = target.join(TARGET).join("release").join(name);
+    let stripped = linked.with_extension("stripped");
+    succeed(toolchain.objcopy()?.arg("--strip-debug").args([&linked, &stripped]))?;
+    Ok((stripped, toolchain, linker))
 }
 
 /// Flags that replace every path of this machine in the debug information: checkout, standard library and, because their

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod build_ebpf;
 mod command;
 mod kernel_object;
@@ -21,6 +22,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Run the benches and write benches/RESULTS.md.
+    Bench(bench::Args),
     /// Build the kernel program with nightly and put it under ebpf/prebuilt with its manifest.
     BuildEbpf(build_ebpf::Args),
     /// Fail when the committed kernel object does not match its sources.
@@ -35,6 +38,7 @@ enum Chore {
 
 fn main() -> Result<()> {
     match Cli::parse().chore {
+        Chore::Bench(args) => bench::run(&args),
         Chore::BuildEbpf(args) => build_ebpf::run(&args),
         Chore::VerifyEbpf(args) => verify_ebpf::run(&args),
         Chore::Lint(args) => lint::run(&args),

@@ -21,21 +21,27 @@ pub trait Image {
 #[inline(always)]
 pub fn lookup_v4<I: Image>(image: &I, address: u32) -> Payload {
     let [_, _, third, fourth] = address.to_be_bytes();
-    let slot = slot(image, V4_ROOT + (address >> 16));
-    if !slot.is_child() {
+    let mut slot = slot(image, V4_ROOT + (address >> 16));
+    if slot.is_child() {
+        let Some(node) = image.node(slot.child_number()) else { return Payload::NONE };
+        slot = below(image, node, third);
+        if slot.is_one() && slot.host_octet() != fourth {
+            return node.default().payload();
+        }
+        if slot.is_child() {
+            let Some(node) = image.node(slot.child_number()) else { return Payload::NONE };
+            slot = below(image, node, fourth);
+            if slot.is_child() || slot.is_list() {
+                return Payload::NONE;
+            }
+        }
+    }
+    if !slot.is_list() {
         return slot.payload();
     }
-    let Some(node) = image.node(slot.child_number()) else { return Payload::NONE };
-    let slot = below(image, node, third);
-    if slot.is_one() && slot.host_octet() != fourth {
-        return node.default().payload();
-    }
-    if !slot.is_child() {
-        return slot.payload();
-    }
-    let Some(node) = image.node(slot.child_number()) else { return Payload::NONE };
-    let slot = below(image, node, fourth);
-    if slot.is_child() { Payload::NONE } else { slot.payload() }
+    let at = slot.word_number();
+    let Some(line) = image.node(at / NODE_WORDS) else { return Payload::NONE };
+    line.listed(at % NODE_WORDS, address & 0xffff)
 }
 
 /// What the image says of an IPv6 address, given as its upper and lower half.
@@ -56,9 +62,9 @@ pub fn lookup_v6<I: Image>(image: &I, hi: u64, lo: u64) -> Payload {
         bits = if level == 6 { lo } else { bits << 8 };
     }
     if slot.is_one() {
-        let Some(node) = image.node(slot.record_node()) else { return Payload::NONE };
-        let Some(record) = node.record(slot.record_position()) else { return Payload::NONE };
-        return if record.covers(hi, lo) { record.payload() } else { default.payload() };
+        let at = slot.word_number();
+        let Some(line) = image.node(at / NODE_WORDS) else { return Payload::NONE };
+        return line.recorded(at % NODE_WORDS, hi, lo, default.payload());
     }
     if slot.is_child() { Payload::NONE } else { slot.payload() }
 }

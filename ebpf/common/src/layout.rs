@@ -8,7 +8,7 @@
 //! | 0..1024 | header: [`header`] |
 //! | 1024..66560 | IPv4 root: one [`Slot`] per /16 |
 //! | 66560..132096 | IPv6 root: one [`Slot`] per /16 |
-//! | 132096.. | lines of 16 words: [`Node`]s, slot arrays and IPv6 [`Record`]s, near those that refer to them |
+//! | 132096.. | lines of 16 words: [`Node`]s, slot arrays, IPv4 lists and IPv6 records, near those that refer to them |
 
 use crate::payload::Payload;
 
@@ -28,10 +28,10 @@ pub const MAX_WORDS: u32 = 1 << 28;
 pub const INLINE_SLOTS: u32 = 5;
 /// Word inside a node where the inline slots begin.
 pub const INLINE_AT: u32 = NODE_WORDS - INLINE_SLOTS;
-/// Records in one 64-byte line.
-pub const RECORDS_PER_NODE: u32 = 3;
-/// Words in one IPv6 record.
-pub const RECORD_WORDS: usize = 5;
+/// Most entries of an IPv4 list: one count, 29 halves of addresses and one word fill a line.
+pub const LIST_ENTRIES: u32 = 29;
+/// Most IPv6 records that fit a line.
+pub const LINE_RECORDS: u32 = 5;
 /// Levels of nodes below the IPv6 root: 8 bits each for the 112 bits behind the first 16.
 pub const V6_LEVELS: u32 = 14;
 
@@ -40,7 +40,7 @@ pub mod header {
     /// "BTIM" read as bytes on a little-endian machine.
     pub const MAGIC: u32 = u32::from_le_bytes(*b"BTIM");
     /// Changes whenever an older reader would misread the image. Also part of the pin path.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
     /// Reads differently on a machine of the other byte order.
     pub const ENDIAN: u32 = 0x0102_0304;
 
@@ -78,10 +78,11 @@ pub mod header {
 /// | bits 31..30 | meaning |
 /// |---|---|
 /// | whole word 0 | nothing listed |
-/// | 0x | number of the child node |
+/// | 00 | number of the child node |
+/// | 01 in IPv4 | a list of all that is below ([`Node::listed`]): its word number in bits 27..0 |
 /// | 10 | leaf: payload in bits 21..0 |
 /// | 11 in IPv4 | in the slot of a /24: one address below, last octet in bits 29..22, payload in 21..0 |
-/// | 11 in IPv6 | a [`Node::record`]: position in bits 29..28, node number in bits 27..0 |
+/// | 11 in IPv6 | records of what differs from the default ([`Node::recorded`]): word number in bits 27..0 |
 ///
 /// A leaf whose payload is 0 says "nothing listed" like the word 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -89,9 +90,11 @@ pub mod header {
 pub struct Slot(u32);
 
 impl Slot {
+    const LIST: u32 = 0b01 << 30;
     const LEAF: u32 = 0b10 << 30;
     const ONE: u32 = 0b11 << 30;
-    const NODE_MASK: u32 = (1 << 28) - 1;
+    /// Bits of a node or word number.
+    const NUMBER: u32 = (1 << 28) - 1;
 
     /// Nothing listed.
     pub const EMPTY: Self = Self(0);
@@ -120,7 +123,7 @@ impl Slot {
     /// The child node `number`, at most 28 bits; the rest is cut off.
     #[inline(always)]
     pub const fn child(number: u32) -> Self {
-        Self(number & Self::NODE_MASK)
+        Self(number & Self::NUMBER)
     }
 
     /// One IPv4 address of a /24 has this payload, the others have the default of the node.
@@ -129,19 +132,31 @@ impl Slot {
         Self(Self::ONE | (octet as u32) << 22 | payload.bits())
     }
 
-    /// The IPv6 record at `position` (0..3) of node `number`.
+    /// The IPv4 list at word `number`, at most 28 bits; the rest is cut off.
     #[inline(always)]
-    pub const fn record(number: u32, position: u32) -> Self {
-        Self(Self::ONE | (position & 3) << 28 | number & Self::NODE_MASK)
+    pub const fn list(number: u32) -> Self {
+        Self(Self::LIST | number & Self::NUMBER)
+    }
+
+    /// The IPv6 records from word `number` on, at most 28 bits; the rest is cut off.
+    #[inline(always)]
+    pub const fn records(number: u32) -> Self {
+        Self(Self::ONE | number & Self::NUMBER)
     }
 
     /// Does the slot lead to a child node?
     #[inline(always)]
     pub const fn is_child(self) -> bool {
-        self.0 != 0 && self.0 < Self::LEAF
+        self.0 != 0 && self.0 < Self::LIST
     }
 
-    /// Is it a single address (IPv4) or a record (IPv6)?
+    /// Is it an IPv4 list?
+    #[inline(always)]
+    pub const fn is_list(self) -> bool {
+        self.0 & Self::ONE == Self::LIST
+    }
+
+    /// Is it a single address (IPv4) or records (IPv6)?
     #[inline(always)]
     pub const fn is_one(self) -> bool {
         self.0 >= Self::ONE
@@ -165,20 +180,14 @@ impl Slot {
         (self.0 >> 22) as u8
     }
 
-    /// Node number of the record.
+    /// Word number of the list or of the first record.
     #[inline(always)]
-    pub const fn record_node(self) -> u32 {
-        self.0 & Self::NODE_MASK
-    }
-
-    /// Position of the record in its node: 0..4, of which 3 is never written.
-    #[inline(always)]
-    pub const fn record_position(self) -> u32 {
-        self.0 >> 28 & 3
+    pub const fn word_number(self) -> u32 {
+        self.0 & Self::NUMBER
     }
 }
 
-/// One cache line of the image: 256 slots for 8 address bits, or three IPv6 records.
+/// One cache line of the image: 256 slots for 8 address bits; or any mixture of slot arrays, lists and records.
 ///
 /// | word | content of a node |
 /// |---|---|
@@ -197,8 +206,8 @@ pub struct Node([u32; NODE_WORDS as usize]);
 const _: () = assert!(size_of::<Node>() == 64, "a node is one cache line");
 const _: () = assert!(align_of::<Node>() == 4, "any run of 16 words can be read as a node");
 const _: () = assert!((V6_ROOT + ROOT_SLOTS).is_multiple_of(NODE_WORDS), "nodes begin on a line");
-const _: () = assert!(MAX_WORDS / NODE_WORDS <= 1 << 28, "node numbers fit a record slot");
-const _: () = assert!(RECORDS_PER_NODE as usize * RECORD_WORDS <= NODE_WORDS as usize, "records fit a node");
+const _: () = assert!(MAX_WORDS / NODE_WORDS <= 1 << 28, "node numbers fit a slot");
+const _: () = assert!(MAX_WORDS <= 1 << 28, "word numbers fit a slot");
 
 impl Node {
     /// Flag in word 9: clear bits repeat the slot of the nearest set bit below.
@@ -252,60 +261,112 @@ impl Node {
         }
     }
 
-    /// The record at `position`, or `None` for a position no builder writes.
+    /// What the IPv4 list at word `at` of this line says of an address, of which the low 16 bits are given.
+    ///
+    /// A list is a row of halves of words, low half first: the number of entries in bits 4..0 and [`ALIKE`] in bit 15,
+    /// then the low 16 bits of the first address of each entry, ascending. From the next whole word on follows an
+    /// [`entry`] for each, or one for all of them. It never crosses a line. What no entry covers is not listed.
     #[inline(always)]
-    pub fn record(&self, position: u32) -> Option<&Record> {
-        let words = self.0.get(position as usize * RECORD_WORDS..)?.first_chunk()?;
-        Some(Record::from_words(words))
+    pub const fn listed(&self, at: u32, low: u32) -> Payload {
+        let head = self.half(2 * at);
+        let count = head & 31;
+        // Which quarter of a long list, without branches: the verifier would walk on from each of their outcomes.
+        let mut after = 0;
+        if count >= 8 {
+            let sixteen = count >> 4;
+            let quarters = self.starts_by(2 * at + 8, low)
+                + (self.starts_by(2 * at + 16, low) & sixteen)
+                + (self.starts_by(2 * at + 24, low) & sixteen & (count >> 3));
+            after = 8 * quarters;
+        }
+        let mut steps = 0;
+        while steps < 8 && after < count && self.half(2 * at + 1 + after) <= low {
+            after += 1;
+            steps += 1;
+        }
+        if after == 0 {
+            return Payload::NONE;
+        }
+        let which = if head & ALIKE != 0 { 0 } else { after - 1 };
+        let entry = self.word(at + count / 2 + 1 + which);
+        let differs = low ^ self.half(2 * at + after);
+        if differs >> (entry >> 22 & 31) == 0 { Payload::from_bits(entry) } else { Payload::NONE }
+    }
+
+    /// What the IPv6 records from word `at` of this line on say of an address; `default` if none covers it.
+    ///
+    /// A record is an [`entry`], with [`MORE`] if another one follows, and the first address of a prefix: upper half,
+    /// and lower half if it has fewer than 64 host bits; low word of each half first. Records never cross a line.
+    #[inline(always)]
+    pub const fn recorded(&self, mut at: u32, hi: u64, lo: u64, default: Payload) -> Payload {
+        let mut seen = 0;
+        while seen < LINE_RECORDS {
+            let entry = self.word(at);
+            let host_bits = entry >> 22 & 127;
+            let upper = hi ^ self.pair(at + 1);
+            // Shift counts are taken modulo 64, so no count from a damaged image is out of range.
+            let covers = if host_bits < 64 {
+                upper == 0 && (lo ^ self.pair(at + 3)).wrapping_shr(host_bits) == 0
+            } else {
+                upper.wrapping_shr(host_bits) == 0
+            };
+            if covers {
+                return Payload::from_bits(entry);
+            }
+            if entry & MORE == 0 {
+                return default;
+            }
+            at += record_words(host_bits);
+            seen += 1;
+        }
+        default
+    }
+
+    /// Word `at`, counted around the line: an index from a damaged image reads something of it.
+    #[inline(always)]
+    const fn word(&self, at: u32) -> u32 {
+        self.0[(at % NODE_WORDS) as usize]
+    }
+
+    /// Half a word, low half first.
+    #[inline(always)]
+    const fn half(&self, at: u32) -> u32 {
+        self.word(at / 2) >> (at % 2 * 16) & 0xffff
+    }
+
+    /// 1 if the half word `at` is at most `low`, which has 16 bits too, otherwise 0.
+    #[inline(always)]
+    const fn starts_by(&self, at: u32, low: u32) -> u32 {
+        self.half(at).wrapping_sub(low + 1) >> 31
+    }
+
+    /// Two words, low word first.
+    #[inline(always)]
+    const fn pair(&self, at: u32) -> u64 {
+        self.word(at) as u64 | (self.word(at + 1) as u64) << 32
     }
 }
 
-/// One IPv6 prefix that is alone in its part of the trie.
-///
-/// Words 0..4: address, low word of each 64-bit half first, upper half first. Word 4: number of host bits (128 minus
-/// the prefix length) in bits 29..22, payload in 21..0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct Record([u32; RECORD_WORDS]);
+/// In the count of an IPv4 list: one entry word for all.
+pub const ALIKE: u32 = 1 << 15;
+/// In the entry of an IPv6 record: another record follows.
+pub const MORE: u32 = 1 << 31;
 
-impl Record {
-    /// The record of the prefix at `hi`, `lo` that leaves `host_bits` free (0..=111).
-    pub const fn new(hi: u64, lo: u64, host_bits: u8, payload: Payload) -> Self {
-        let last = (host_bits as u32) << 22 | payload.bits();
-        Self([hi as u32, (hi >> 32) as u32, lo as u32, (lo >> 32) as u32, last])
-    }
+/// The word that says how many host bits a prefix has, in bits 28..22, and its payload.
+#[inline(always)]
+pub const fn entry(host_bits: u8, payload: Payload) -> u32 {
+    (host_bits as u32 & 127) << 22 | payload.bits()
+}
 
-    #[inline(always)]
-    const fn from_words(words: &[u32; RECORD_WORDS]) -> &Self {
-        // SAFETY: `Record` is a transparent wrapper of exactly this array type, so size, alignment and validity agree,
-        // and the result borrows from `words`.
-        unsafe { &*core::ptr::from_ref(words).cast::<Self>() }
-    }
+/// Words of an IPv4 list of `count` entries.
+pub const fn list_words(count: u32, alike: bool) -> u32 {
+    count / 2 + 1 + if alike { 1 } else { count }
+}
 
-    /// The words.
-    pub const fn words(&self) -> &[u32; RECORD_WORDS] {
-        &self.0
-    }
-
-    /// Payload of the prefix.
-    #[inline(always)]
-    pub const fn payload(&self) -> Payload {
-        Payload::from_bits(self.0[4])
-    }
-
-    /// Is the address inside the prefix?
-    #[inline(always)]
-    pub const fn covers(&self, hi: u64, lo: u64) -> bool {
-        let upper = hi ^ (self.0[0] as u64 | (self.0[1] as u64) << 32);
-        let lower = lo ^ (self.0[2] as u64 | (self.0[3] as u64) << 32);
-        let host_bits = self.0[4] >> 22 & 0xff;
-        // Shift counts are taken modulo 64, so no count from a damaged image is out of range.
-        if host_bits < 64 {
-            upper == 0 && lower.wrapping_shr(host_bits) == 0
-        } else {
-            upper.wrapping_shr(host_bits) == 0
-        }
-    }
+/// Words of an IPv6 record of a prefix with so many host bits.
+#[inline(always)]
+pub const fn record_words(host_bits: u32) -> u32 {
+    if host_bits < 64 { 5 } else { 3 }
 }
 
 /// Checksum of `words`, taken two at a time; an odd last word counts as followed by 0.

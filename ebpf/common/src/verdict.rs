@@ -85,7 +85,7 @@ impl Reason {
 #[inline(always)]
 pub fn judge<O: Image, I: Image>(
     source: Source,
-    enforcement: Enforcement,
+    enforcement: impl FnOnce() -> Enforcement,
     overlay: Option<&O>,
     table: Option<&I>,
 ) -> Reason {
@@ -131,11 +131,17 @@ fn probed(lookup: impl FnOnce() -> Option<Payload>) -> u32 {
 
 /// The verdict over an IP packet; `lookup` gives `None` when there is no table.
 #[inline(always)]
-fn by_table(enforcement: Enforcement, drop: Reason, lookup: impl FnOnce() -> Option<Payload>) -> Reason {
+fn by_table(
+    enforcement: impl FnOnce() -> Enforcement,
+    drop: Reason,
+    lookup: impl FnOnce() -> Option<Payload>,
+) -> Reason {
+    let found = lookup();
+    let enforcement = enforcement();
     if enforcement == Enforcement::Off {
         return Reason::Off;
     }
-    match lookup() {
+    match found {
         None => Reason::NoTable,
         Some(payload) if !payload.is_listed() => Reason::NotListed,
         Some(payload) if !payload.drops() => Reason::ListedPass,
@@ -153,7 +159,7 @@ mod tests {
     const HOST: Source = Source::V4(0xc000_0201);
 
     fn verdict(enforcement: Enforcement, class: Class) -> Reason {
-        by_table(enforcement, Reason::Drop6, || Payload::new(class, 7))
+        by_table(|| enforcement, Reason::Drop6, || Payload::new(class, 7))
     }
 
     #[test]
@@ -169,15 +175,15 @@ mod tests {
         ] {
             assert_eq!(verdict(enforcement, class), reason);
         }
-        assert_eq!(by_table(Drop, Reason::Drop4, || Some(Payload::NONE)), Reason::NotListed);
-        assert_eq!(by_table(Drop, Reason::Drop4, || None), Reason::NoTable);
+        assert_eq!(by_table(|| Drop, Reason::Drop4, || Some(Payload::NONE)), Reason::NotListed);
+        assert_eq!(by_table(|| Drop, Reason::Drop4, || None), Reason::NoTable);
     }
 
     #[test]
     fn reserved_classes_pass() {
         for class in [2, 3] {
             let payload = Payload::from_bits(class << 20 | 7);
-            assert_eq!(by_table(Enforcement::Drop, Reason::Drop4, || Some(payload)), Reason::ListedPass);
+            assert_eq!(by_table(|| Enforcement::Drop, Reason::Drop4, || Some(payload)), Reason::ListedPass);
         }
     }
 
@@ -190,12 +196,12 @@ mod tests {
                 (Source::BadIp, "bad_ip"),
                 (Source::DeepTag, "deep_tag"),
             ] {
-                let reason = judge::<Nothing, Nothing>(source, enforcement, None, None);
+                let reason = judge::<Nothing, Nothing>(source, || enforcement, None, None);
                 assert_eq!(reason.name(), name);
                 assert!(!reason.drops());
             }
         }
-        assert_eq!(judge::<Nothing, Nothing>(HOST, Enforcement::Drop, None, None), Reason::NoTable);
+        assert_eq!(judge::<Nothing, Nothing>(HOST, || Enforcement::Drop, None, None), Reason::NoTable);
     }
 
     #[test]
@@ -211,10 +217,14 @@ mod tests {
             (none, None, Reason::NoTable),
         ] {
             let lookup = || first(overlay, || table);
-            assert_eq!(by_table(Enforcement::Drop, Reason::Drop4, lookup), reason, "{overlay:?}, {table:?}");
+            assert_eq!(
+                by_table(|| Enforcement::Drop, Reason::Drop4, lookup),
+                reason,
+                "{overlay:?}, {table:?}"
+            );
         }
         // An image without content says nothing, like none at all.
-        assert_eq!(judge(HOST, Enforcement::Drop, Some(&Nothing), Some(&Nothing)), Reason::NotListed);
+        assert_eq!(judge(HOST, || Enforcement::Drop, Some(&Nothing), Some(&Nothing)), Reason::NotListed);
     }
 
     #[test]

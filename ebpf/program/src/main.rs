@@ -18,7 +18,7 @@ use blackthorn_common::abi::Enforcement;
 use blackthorn_common::packet::{Source, ethernet_source, ip_source};
 use blackthorn_common::verdict::{Reason, judge, probe};
 use maps::{CONF, COUNT, OVERLAYS, TABLES};
-use reader::{Chunks, Packet};
+use reader::{Chunks, Packet, buffer_len};
 
 #[xdp(frags)]
 fn bt_ether(ctx: XdpContext) -> u32 {
@@ -32,12 +32,12 @@ fn bt_ip(ctx: XdpContext) -> u32 {
 
 #[xdp]
 fn bt_ether_single(ctx: XdpContext) -> u32 {
-    finish(ethernet_source(&Packet::new(&ctx)), ctx.data_end() - ctx.data())
+    finish(ethernet_source(&Packet::new(&ctx)), buffer_len(&ctx))
 }
 
 #[xdp]
 fn bt_ip_single(ctx: XdpContext) -> u32 {
-    finish(ip_source(&Packet::new(&ctx)), ctx.data_end() - ctx.data())
+    finish(ip_source(&Packet::new(&ctx)), buffer_len(&ctx))
 }
 
 #[xdp]
@@ -53,12 +53,13 @@ fn buffers_len(ctx: &XdpContext) -> usize {
     unsafe { bpf_xdp_get_buff_len(ctx.ctx) as usize }
 }
 
-/// Judges, counts and says what to do.
+/// Judges, counts and says what to do. The settings are read after the lookup: what is known before it multiplies the
+/// states in which the verifier walks through it.
 #[inline(always)]
 fn finish(source: Source, len: usize) -> u32 {
     let overlay = OVERLAYS.get(0).map(Chunks);
     let table = TABLES.get(0).map(Chunks);
-    let reason = judge(source, enforcement(), overlay.as_ref(), table.as_ref());
+    let reason = judge(source, enforcement, overlay.as_ref(), table.as_ref());
     count(reason, len);
     if reason.drops() { XDP_DROP } else { XDP_PASS }
 }

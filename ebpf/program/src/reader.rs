@@ -44,6 +44,17 @@ impl Frame for Packet {
     }
 }
 
+/// Bytes of a frame that lies in one buffer.
+#[inline(always)]
+pub(crate) fn buffer_len(ctx: &XdpContext) -> usize {
+    // SAFETY: the context is that of this run. Volatile, so that the address is read here and none is kept while the frame
+    // is parsed: the verifier would walk the lookup once for each way through the headers.
+    let start = unsafe { (&raw const (*ctx.ctx).data).read_volatile() };
+    // SAFETY: as above.
+    let end = unsafe { (&raw const (*ctx.ctx).data_end).read_volatile() };
+    opaque(end as usize) - opaque(start as usize)
+}
+
 /// A table in force. Taken from its slot once per packet, so that one packet never sees two generations.
 pub(crate) struct Chunks<'a, const CHUNKS: usize>(pub(crate) &'a Table<CHUNKS>);
 

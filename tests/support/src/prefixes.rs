@@ -94,6 +94,41 @@ pub fn scattered_v6(seed: u64, count: usize) -> Vec<Rule<u128>> {
         .collect()
 }
 
+/// `count` IPv4 hosts as on lists of attackers, in no order and some of them twice: a third of the /16 in use hold one
+/// host, some hold hundreds; most /24 hold one, some several. Calibrated on lists of a hundred thousand.
+pub fn clustered_hosts_v4(seed: u64, count: usize) -> Vec<Rule<u32>> {
+    let mut random = Random::new(seed);
+    let mut hosts = Vec::with_capacity(count);
+    while hosts.len() < count {
+        // The cube of a uniform number: few of the /16 get most. Multiplied, so that they lie all over the space.
+        let uniform = random.below(1 << 16);
+        let cube = (uniform * uniform * uniform) >> 32;
+        let block = (cube as u32 * 0x9e37) & 0xffff;
+        let subnet = block << 16 | random.word() >> 24 << 8;
+        // One draw in three brings neighbours along.
+        let near = if random.below(3) == 0 { 1 + random.below(6) as usize } else { 1 };
+        for _ in 0..near.min(count - hosts.len()) {
+            hosts.push(v4(subnet | random.word() >> 24, 32, 1 + random.below(8) as u32));
+        }
+    }
+    hosts
+}
+
+/// `count` IPv6 hosts, up to a few in each of many /64: servers with low numbers and machines with random ones.
+pub fn clustered_hosts_v6(seed: u64, count: usize) -> Vec<Rule<u128>> {
+    let mut random = Random::new(seed);
+    let mut hosts = Vec::with_capacity(count);
+    while hosts.len() < count {
+        let allocation = (0x2000 + random.below(16)) << 16 | random.below(1024) << 4;
+        let subnet = u128::from(allocation << 32 | random.below(1 << 16) << 16 | random.below(4));
+        for _ in 0..(1 + random.below(3)).min((count - hosts.len()) as u64) {
+            let host = if random.below(3) == 0 { 1 + random.below(1 << 12) } else { random.bits() };
+            hosts.push(v6(subnet << 64 | u128::from(host), 128, 1 + random.below(8) as u32));
+        }
+    }
+    hosts
+}
+
 /// Prefixes as disjoint runs in address order, the longest prefix winning; of equal prefixes the last. Holes are left
 /// out, equal neighbours stay apart. As [`crate::oracle::Oracle::flatten`], but fast enough for a million, and only for
 /// rules that are nested or apart.

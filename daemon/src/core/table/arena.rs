@@ -1,7 +1,7 @@
-//! The words of an image while it is built, and where the next node, slot array or record goes.
+//! The words of an image while it is built, and where the next node, slot array, list or record goes.
 
 use crate::core::slab::Plain;
-use blackthorn_common::layout::{NODE_WORDS, RECORD_WORDS, RECORDS_PER_NODE, Record, Slot};
+use blackthorn_common::layout::NODE_WORDS;
 
 const LINE: usize = NODE_WORDS as usize;
 
@@ -35,22 +35,20 @@ pub(super) struct Full {
 
 /// Hands out places in a growing image.
 ///
-/// Nodes take whole lines. Slot arrays of up to 16 words never cross a line, so that reading one costs one cache miss;
-/// what an array leaves over of its last line is kept for a shorter one.
+/// Nodes take whole lines. Arrays of up to 16 words never cross a line, so that reading one costs one cache miss; what
+/// an array leaves over of its last line is kept for a shorter one.
 pub(super) struct Arena {
     lines: Vec<Line>,
     limit: u32,
     /// Word numbers of free ends of lines, by their length.
     spare: [Vec<u32>; LINE],
-    /// Line that takes the next record, and how many it has.
-    records: (u32, u32),
 }
 
 impl Arena {
     /// An image of `lines` zero lines that may grow to `limit` words.
     pub(super) fn new(lines: u32, limit: u32) -> Self {
         let lines = vec![Line([0; LINE]); lines as usize];
-        Self { lines, limit, spare: Default::default(), records: (0, RECORDS_PER_NODE) }
+        Self { lines, limit, spare: Default::default() }
     }
 
     /// The words so far, to write.
@@ -68,7 +66,7 @@ impl Arena {
         self.fresh(1)
     }
 
-    /// Word number of a fresh slot array of `len` words, 1 to 256.
+    /// Word number of a fresh array of `len` words, 1 to 256.
     pub(super) fn array(&mut self, len: u32) -> Result<u32, Full> {
         let spare = (len..NODE_WORDS).find_map(|free| Some((self.spare[free as usize].pop()?, free)));
         let (at, free) = match spare {
@@ -84,16 +82,11 @@ impl Arena {
         Ok(at)
     }
 
-    /// Stores `record` and returns the slot that leads to it.
-    pub(super) fn record(&mut self, record: &Record) -> Result<Slot, Full> {
-        if self.records.1 == RECORDS_PER_NODE {
-            self.records = (self.fresh(1)?, 0);
-        }
-        let (line, position) = self.records;
-        self.records.1 += 1;
-        let at = position as usize * RECORD_WORDS;
-        self.lines[line as usize].0[at..at + RECORD_WORDS].copy_from_slice(record.words());
-        Ok(Slot::record(line, position))
+    /// Stores `words`, at most 16, within a line and returns their word number.
+    pub(super) fn store(&mut self, words: &[u32]) -> Result<u32, Full> {
+        let at = self.array(words.len() as u32)?;
+        self.words()[at as usize..][..words.len()].copy_from_slice(words);
+        Ok(at)
     }
 
     /// Number of the first of `count` fresh lines.

@@ -4,11 +4,12 @@
 //! an address: 2 levels of nodes for IPv4, 14 for IPv6.
 
 use super::arena::{Arena, Full, Line, words_mut};
+use super::leaves::Leaf;
 use super::pieces::{Content, Mixed, Piece, Pieces};
 use crate::core::segment::Segment;
-use crate::core::span::{Bits, Span};
+use crate::core::span::Span;
 use blackthorn_common::layout::{
-    FIRST_NODE, INLINE_AT, INLINE_SLOTS, NODE_WORDS, Node, Record, Slot, V4_ROOT, V6_ROOT, checksum, header,
+    FIRST_NODE, INLINE_AT, INLINE_SLOTS, NODE_WORDS, Node, Slot, V4_ROOT, V6_ROOT, checksum, header,
 };
 use blackthorn_common::payload::Payload;
 
@@ -60,47 +61,20 @@ fn seal(mut image: Vec<Line>, v4: usize, v6: usize) -> Vec<Line> {
 }
 
 /// What the families differ in.
-trait Family: Bits {
+trait Family: Leaf {
     /// The `count` bits (at most 16) behind the first `from` bits.
     fn bits(self, from: u8, count: u8) -> usize;
-
-    /// Can a slot of `slot_len` bits hold `span` as the only run apart from its node's default?
-    fn fits_slot(span: Span<Self>, slot_len: u8) -> bool;
-
-    /// The slot for such a run.
-    fn lone_slot(arena: &mut Arena, lone: Segment<Self, Payload>) -> Result<Slot, Full>;
 }
 
 impl Family for u32 {
     fn bits(self, from: u8, count: u8) -> usize {
         (self << from >> (32 - count)) as usize
     }
-
-    fn fits_slot(span: Span<Self>, slot_len: u8) -> bool {
-        slot_len == 24 && span.first == span.last
-    }
-
-    fn lone_slot(_: &mut Arena, lone: Segment<Self, Payload>) -> Result<Slot, Full> {
-        Ok(Slot::host(lone.span.first as u8, lone.label))
-    }
 }
 
 impl Family for u128 {
     fn bits(self, from: u8, count: u8) -> usize {
         (self << from >> (128 - count)) as usize
-    }
-
-    fn fits_slot(span: Span<Self>, _: u8) -> bool {
-        // The ends of a prefix differ in all of their low bits and in no other.
-        let hosts = span.first ^ span.last;
-        hosts & hosts.wrapping_add(1) == 0 && span.first & hosts == 0
-    }
-
-    fn lone_slot(arena: &mut Arena, lone: Segment<Self, Payload>) -> Result<Slot, Full> {
-        let Span { first, last } = lone.span;
-        // A prefix: the bits in which its ends differ are its host bits.
-        let host_bits = (first ^ last).count_ones() as u8;
-        arena.record(&Record::new((first >> 64) as u64, first as u64, host_bits, lone.label))
     }
 }
 
@@ -171,14 +145,14 @@ impl Builder {
             Content::Same(payload) => return Ok(Slot::leaf(payload)),
             Content::Mixed(mixed) => mixed,
         };
-        match mixed.lone(default).filter(|lone| A::fits_slot(lone.span, slot_len)) {
-            Some(lone) => A::lone_slot(&mut self.arena, lone),
+        match A::leaf(&mut self.arena, &mixed, slot_len, default)? {
+            Some(slot) => Ok(slot),
             None => self.node(&mixed, slot_len + NODE_BITS).map(Slot::child),
         }
     }
 
     /// The payload that saves most as the default of a node: it saves its slots, and the child nodes of those slots
-    /// where only one run differs from it. The lowest wins a tie.
+    /// that can do without one because of it. The lowest wins a tie.
     fn default_of<A: Family>(&mut self, pieces: &[Piece<'_, A>], slot_len: u8) -> Payload {
         self.votes.clear();
         for piece in pieces {
@@ -186,7 +160,7 @@ impl Builder {
                 Content::Same(payload) => vote(&mut self.votes, payload, count(piece, slot_len)),
                 Content::Mixed(mixed) => {
                     let [low, high] = mixed.edges();
-                    let saves = |default| mixed.lone(default).is_some_and(|l| A::fits_slot(l.span, slot_len));
+                    let saves = |default| A::saved_by(&mixed, slot_len, default);
                     if saves(low) {
                         vote(&mut self.votes, low, CHILD_COST);
                     }

@@ -1,11 +1,13 @@
 //! The table: the compiled, immutable map address → payload (listing and policy class).
 //!
 //! Merge hands over sorted, disjoint segments; `builder` compiles them into the image that daemon and kernel program
-//! read with the same code (`blackthorn_common::image`). `pieces` cuts segments at the borders of a node's slots, `arena`
-//! gives nodes, slot arrays and records their place. The image is the only copy of the addresses: `runs` reads it back.
+//! read with the same code (`blackthorn_common::image`). `pieces` cuts segments at the borders of a node's slots, `leaves`
+//! says what needs no node, `arena` gives everything its place. The image is the only copy of the addresses: `runs` reads
+//! it back.
 
 mod arena;
 mod builder;
+mod leaves;
 mod pieces;
 mod runs;
 #[cfg(test)]

@@ -41,14 +41,19 @@ impl<A: Bits> Mixed<'_, A> {
         [label(self.segments.first(), self.span.first), label(self.segments.last(), self.span.last)]
     }
 
+    /// The runs of addresses with another payload than `default`, in order.
+    pub(super) fn others(&self, default: Payload) -> impl Iterator<Item = Segment<A, Payload>> {
+        Parts { next: Some(self.span.first), last: self.span.last, segments: self.segments }
+            .filter(move |part| part.label != default)
+    }
+
     /// The only run of addresses with another payload than `default`, if there is just one.
     pub(super) fn lone(&self, default: Payload) -> Option<Segment<A, Payload>> {
         // One run with a neighbour on both sides is three segments; more are not worth a look.
         if self.segments.len() > 3 {
             return None;
         }
-        let mut others = Parts { next: Some(self.span.first), last: self.span.last, segments: self.segments }
-            .filter(|part| part.label != default);
+        let mut others = self.others(default);
         let lone = others.next()?;
         others.next().is_none().then_some(lone)
     }

@@ -6,7 +6,9 @@
 
 use crate::core::segment::Segment;
 use crate::core::span::{Bits, Span};
-use blackthorn_common::layout::{NODE_WORDS, Node, ROOT_SLOTS, Record, Slot, V4_ROOT, V6_LEVELS, V6_ROOT};
+use blackthorn_common::layout::{
+    ALIKE, LINE_RECORDS, MORE, NODE_WORDS, Node, ROOT_SLOTS, Slot, V4_ROOT, V6_LEVELS, V6_ROOT, record_words,
+};
 use blackthorn_common::payload::Payload;
 
 const LINE: usize = NODE_WORDS as usize;
@@ -26,15 +28,16 @@ pub trait Family: Bits {
     /// `octets << shift`.
     fn place(octets: u32, shift: u8) -> Self;
 
-    /// What a slot that [`Slot::is_one`] stands for, met behind `levels` nodes, the last with this default: a run,
-    /// perhaps beyond the slot, and what is around it. `None`: nothing can be read there, not listed.
-    fn one(
+    /// Takes apart a slot that [`Slot::is_list`] or [`Slot::is_one`], met behind `levels` nodes, the last with this
+    /// default: puts its parts on `parts`, the lowest last. `None`: nothing can be read there, not listed.
+    fn take_apart(
         image: &[u32],
         slot: Slot,
         whole: Span<Self>,
         levels: usize,
         default: Payload,
-    ) -> Option<(Segment<Self, Payload>, Payload)>;
+        parts: &mut Vec<Segment<Self, Payload>>,
+    ) -> Option<()>;
 }
 
 impl Family for u32 {
@@ -45,17 +48,47 @@ impl Family for u32 {
         octets << shift
     }
 
-    fn one(
-        _: &[u32],
+    fn take_apart(
+        image: &[u32],
         slot: Slot,
         whole: Span<Self>,
         levels: usize,
         default: Payload,
-    ) -> Option<(Segment<Self, Payload>, Payload)> {
-        // Only the slot of a /24 has an octet left to compare; elsewhere the lookup takes it for a leaf.
-        let span = if levels == 1 { Span::host(whole.first | u32::from(slot.host_octet())) } else { whole };
-        Some((Segment { span, label: slot.payload() }, default))
+        parts: &mut Vec<Segment<Self, Payload>>,
+    ) -> Option<()> {
+        if slot.is_list() {
+            // Behind the last octet there is nothing left to list.
+            let words = line(image, slot.word_number() / NODE_WORDS).filter(|_| levels < Self::LEVELS)?;
+            let at = slot.word_number() % NODE_WORDS;
+            let base = whole.first & !0xffff;
+            let starts = list_entries(words, at).flat_map(|(low, host_bits)| {
+                let span = Span::prefix(base | low, 32 - host_bits);
+                [Some(base | low), Some(span.first), span.last.succ()]
+            });
+            cut(whole, starts, |address| Node::from_words(words).listed(at, address & 0xffff), parts);
+        } else if levels == 1 {
+            let host = whole.first | u32::from(slot.host_octet());
+            let label = |address| if address == host { slot.payload() } else { default };
+            cut(whole, [Some(host), host.succ()], label, parts);
+        } else {
+            // Only the slot of a /24 has an octet left to compare; elsewhere the lookup takes it for a leaf.
+            parts.push(Segment { span: whole, label: slot.payload() });
+        }
+        Some(())
     }
+}
+
+/// The low half of the first address and the host bits (0..=16) of each entry of a list.
+fn list_entries(words: &[u32; LINE], at: u32) -> impl Iterator<Item = (u32, u8)> {
+    let word = |at: u32| words[at as usize % LINE];
+    let half = move |at: u32| word(at / 2) >> (at % 2 * 16) & 0xffff;
+    let head = half(2 * at);
+    let count = head & 31;
+    (0..count).map(move |number| {
+        let which = if head & ALIKE != 0 { 0 } else { number };
+        let host_bits = word(at + count / 2 + 1 + which) >> 22 & 31;
+        (half(2 * at + 1 + number), host_bits.min(16) as u8)
+    })
 }
 
 impl Family for u128 {
@@ -66,26 +99,62 @@ impl Family for u128 {
         Self::from(octets) << shift
     }
 
-    fn one(
+    fn take_apart(
         image: &[u32],
         slot: Slot,
-        _: Span<Self>,
+        whole: Span<Self>,
         _: usize,
         default: Payload,
-    ) -> Option<(Segment<Self, Payload>, Payload)> {
-        let record = Node::from_words(line(image, slot.record_node())?).record(slot.record_position())?;
-        Some((Segment { span: span_of(record), label: record.payload() }, default))
+        parts: &mut Vec<Segment<Self, Payload>>,
+    ) -> Option<()> {
+        if slot.is_list() {
+            // There are none in IPv6: the lookup takes it for a leaf.
+            parts.push(Segment { span: whole, label: slot.payload() });
+            return Some(());
+        }
+        let words = line(image, slot.word_number() / NODE_WORDS)?;
+        let at = slot.word_number() % NODE_WORDS;
+        let starts = records(words, at).flat_map(|span| [Some(span.first), span.last.succ()]);
+        let label = |address: u128| {
+            Node::from_words(words).recorded(at, (address >> 64) as u64, address as u64, default)
+        };
+        cut(whole, starts, label, parts);
+        Some(())
     }
 }
 
-/// The addresses [`Record::covers`], for host bits no builder writes as well.
-fn span_of(record: &Record) -> Span<u128> {
-    let [a, b, c, d, last] = record.words().map(u128::from);
-    let host_bits = match (last >> 22 & 0xff) as u8 {
-        few @ 0..64 => few,
-        many => 64 + (many & 63),
+/// The prefixes of the records from word `at` on.
+fn records(words: &[u32; LINE], at: u32) -> impl Iterator<Item = Span<u128>> {
+    let word = |at: u32| u128::from(words[at as usize % LINE]);
+    let mut next = Some(at);
+    let one = move || {
+        let at = next?;
+        let entry = word(at) as u32;
+        let host_bits = entry >> 22 & 127;
+        let first = word(at + 2) << 96 | word(at + 1) << 64 | word(at + 4) << 32 | word(at + 3);
+        next = (entry & MORE != 0).then_some(at + record_words(host_bits));
+        Some(Span::prefix(first, 128 - host_bits as u8))
     };
-    Span::prefix(b << 96 | a << 64 | d << 32 | c, 128 - host_bits)
+    std::iter::from_fn(one).take(LINE_RECORDS as usize)
+}
+
+/// Puts `whole` on `parts`, cut at `starts`, the lowest part last; `label` says what each is.
+fn cut<A: Bits>(
+    whole: Span<A>,
+    starts: impl IntoIterator<Item = Option<A>>,
+    label: impl Fn(A) -> Payload,
+    parts: &mut Vec<Segment<A, Payload>>,
+) {
+    let inside = |start: &A| whole.first < *start && *start <= whole.last;
+    let mut starts: Vec<A> = starts.into_iter().flatten().filter(inside).collect();
+    starts.push(whole.first);
+    starts.sort_unstable();
+    starts.dedup();
+    let mut last = Some(whole.last);
+    for first in starts.into_iter().rev() {
+        parts.extend(last.map(|last| Segment { span: Span { first, last }, label: label(first) }));
+        last = first.pred();
+    }
 }
 
 /// The 16 words of a line; `None` outside the image.
@@ -162,12 +231,11 @@ impl<'a, A: Family> Runs<'a, A> {
                 }
                 return Some(Segment { span: whole, label: Payload::NONE });
             }
-            if !slot.is_one() {
+            if !slot.is_one() && !slot.is_list() {
                 return Some(Segment { span: whole, label: slot.payload() });
             }
-            match A::one(self.image, slot, whole, levels, default) {
-                Some((one, around)) => self.cut(whole, one, around),
-                None => return Some(Segment { span: whole, label: Payload::NONE }),
+            if A::take_apart(self.image, slot, whole, levels, default, &mut self.cut).is_none() {
+                return Some(Segment { span: whole, label: Payload::NONE });
             }
         }
     }
@@ -179,24 +247,6 @@ impl<'a, A: Family> Runs<'a, A> {
         }
         self.budget = self.budget.checked_sub(1)?;
         line(self.image, number)
-    }
-
-    /// Leaves the parts of a slot that has one run in it.
-    fn cut(&mut self, whole: Span<A>, one: Segment<A, Payload>, around: Payload) {
-        let mut put = |first: Option<A>, last: Option<A>, label| {
-            if let (Some(first), Some(last)) = (first, last) {
-                self.cut.extend(Span::new(first, last).map(|span| Segment { span, label }));
-            }
-        };
-        let inner = Span::new(one.span.first.max(whole.first), one.span.last.min(whole.last));
-        match inner {
-            None => put(Some(whole.first), Some(whole.last), around),
-            Some(inner) => {
-                put(inner.last.succ(), Some(whole.last), around);
-                put(Some(inner.first), Some(inner.last), one.label);
-                put(Some(whole.first), inner.first.pred(), around);
-            }
-        }
     }
 }
 
@@ -210,7 +260,7 @@ fn take<A: Family>(image: &[u32], step: &mut Step<'_, A>, levels: usize) -> (Slo
         number => Slot::from_word(image.get(number as usize).copied().unwrap_or(0)),
     };
     // What leads on differs from octet to octet, even if the slot does not.
-    let leads_on = slot.is_child() || slot.is_one();
+    let leads_on = slot.is_child() || slot.is_list() || slot.is_one();
     let goes_on = number == 0 || step.words[9] & Node::RUNS != 0;
     let end = if goes_on && !leads_on { next_set(step.words, octet) } else { octet + 1 };
     step.next = end;

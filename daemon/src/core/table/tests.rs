@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::segment::{find, push_joined};
 use crate::core::span::Span;
-use blackthorn_common::layout::{FIRST_NODE, NODE_WORDS, Node};
+use blackthorn_common::layout::{FIRST_NODE, NODE_WORDS, Node, V4_ROOT};
 use blackthorn_common::payload::Class;
 use blackthorn_testkit::oracle::{Oracle, Rule};
 use blackthorn_testkit::prefixes;
@@ -136,9 +136,10 @@ fn equal_segments_give_equal_words_and_other_segments_do_not() {
 
 #[test]
 fn refuses_what_the_image_cannot_hold() {
+    // A /16 with one host in it takes two words, of which eight fit a line.
     let hosts: Vec<_> =
         (0..1000u32).map(|i| Segment { span: Span::host(i << 20 | 1), label: payload(1) }).collect();
-    let limit = FIRST_NODE * NODE_WORDS + 999 * NODE_WORDS;
+    let limit = FIRST_NODE * NODE_WORDS + 124 * NODE_WORDS;
     assert!(matches!(builder::build(&hosts, &[], limit), Err(Full { limit: l }) if l == limit));
     let exact = builder::build(&hosts, &[], limit + NODE_WORDS).map_err(|_| ()).unwrap();
     assert_eq!(arena::words(&exact).len() as u32, limit + NODE_WORDS);
@@ -190,13 +191,31 @@ fn picks_the_shorter_form_of_a_node() {
         let word = (FIRST_NODE * NODE_WORDS + 9) as usize;
         (table.words()[word] & Node::RUNS != 0, table.words().len() as u32 / NODE_WORDS - FIRST_NODE)
     };
-    let run = vec![Segment { span: Span::prefix(0x0a00_4000u32, 18), label: payload(1) }];
-    assert_eq!(flags(run), (true, 1), "64 equal slots are one run in one line");
-    let hosts = (1..4u32).map(|i| Segment { span: Span::host(i << 12), label: payload(i) }).collect();
-    assert_eq!(flags(hosts), (false, 1), "three hosts are three slots in one line");
-    let listed = |first, last| Segment { span: Span { first, last }, label: payload(1) };
-    let hole = vec![listed(0x0a00_0000u32, 0x0a00_1000), listed(0x0a00_1002, 0x0a00_ffff)];
+    let listed = |first, last, value| Segment { span: Span { first, last }, label: payload(value) };
+    let at = |i: u32| 0x0a00_0000 | i << 12;
+    let run = (0..12).map(|i| listed(at(i), at(i) | 0x8ff, 1 + i)).collect();
+    assert_eq!(flags(run), (true, 3), "12 runs of 9 equal slots and what follows each are 24 slots");
+    let hosts = (1..12).map(|i| listed(at(i), at(i), i)).collect();
+    assert_eq!(flags(hosts), (false, 2), "eleven hosts are eleven slots behind their node");
+    let hole = vec![listed(0x0a00_0000u32, 0x0a00_1000, 1), listed(0x0a00_1002, 0x0a00_ffff, 1)];
     assert_eq!(flags(hole), (false, 1), "one hole in a /16 is one slot under a listed default");
+}
+
+/// What a /16 takes that fits a list, and the first that does not.
+#[test]
+fn a_list_takes_at_most_a_line() {
+    let words = |rules: Vec<Rule<u32>>| {
+        let table = compile_v4(&segments(&Oracle::new(rules)));
+        table.words()[V4_ROOT as usize + 0x0a00] >> 30 == 1
+            && table.words().len() as u32 == (FIRST_NODE + 1) * NODE_WORDS
+    };
+    let alike = |count| (0..count).map(|i| prefixes::v4(0x0a00_0000 | i << 9, 32, 1)).collect();
+    assert!(words(alike(29)) && !words(alike(30)));
+    let differing =
+        |count| (0..count).map(|i| prefixes::v4(0x0a00_0000 | i << 9, 32 - i % 9, 1 + i)).collect();
+    assert!(words(differing(10)) && !words(differing(11)));
+    // 192.0.2.1 to 192.0.2.254 take 14 prefixes, all but one of different length: a node instead.
+    assert!(!words(vec![Rule { first: 0x0a00_0001, last: 0x0a00_00fe, value: 1 }]));
 }
 
 /// In a listed /16 whose /24 all begin or end with another listing, no slot is whole, and still no /24 needs a node.
@@ -214,14 +233,35 @@ fn finds_the_default_behind_lone_hosts() {
 }
 
 #[test]
-fn one_ipv6_network_costs_a_third_of_a_line() {
-    let networks = |count: u128| {
-        let segment = |i| Segment { span: Span::prefix((0x2000 + i) << 112, 48), label: payload(1) };
-        compile_v6(&(0..count).map(segment).collect::<Vec<_>>()).words().len() as u32
+fn ipv6_networks_share_lines() {
+    let lines = |count: u128, len| {
+        let segment = |i| Segment { span: Span::prefix((0x2000 + i) << 112, len), label: payload(1) };
+        compile_v6(&(0..count).map(segment).collect::<Vec<_>>()).words().len() as u32 / NODE_WORDS
+            - FIRST_NODE
     };
-    assert_eq!(networks(1), (FIRST_NODE + 1) * NODE_WORDS);
-    assert_eq!(networks(3), (FIRST_NODE + 1) * NODE_WORDS);
-    assert_eq!(networks(4), (FIRST_NODE + 2) * NODE_WORDS);
+    assert_eq!([lines(1, 64), lines(5, 64), lines(6, 64)], [1, 1, 2], "three words each");
+    assert_eq!([lines(3, 65), lines(4, 65)], [1, 2], "five words each");
+    // In one slot of the root, as one group.
+    let group = |count: u128, len| {
+        let segment =
+            |i| Segment { span: Span::prefix(0x2001_u128 << 112 | i << 80, len), label: payload(1) };
+        compile_v6(&(1..=count).map(segment).collect::<Vec<_>>()).words().len() as u32 / NODE_WORDS
+            - FIRST_NODE
+    };
+    assert_eq!([group(5, 64), group(3, 128)], [1, 1]);
+    assert!(group(6, 64) > 2 && group(4, 128) > 2, "more than a line take nodes");
+}
+
+/// IPv4 hosts near one another as on real lists: what the roots leave of the sixteen bytes aimed at.
+#[test]
+fn clustered_hosts_cost_few_bytes() {
+    let rules = prefixes::clustered_hosts_v4(1, 120_000);
+    let mut built = Vec::new();
+    for rule in prefixes::flatten_nested(rules) {
+        push_joined(&mut built, Span { first: rule.first, last: rule.last }, payload(rule.value));
+    }
+    let bytes = compile_v4(&built).words().len() * 4;
+    assert!(bytes <= 16 * 120_000, "{bytes} bytes");
 }
 
 /// As dense as a million random hosts over all of IPv4, in a sixteenth of it.
