@@ -1,7 +1,7 @@
 //! Generation files: a restart serves from them, whatever else is gone; damaged ones give way; two can be compared.
 
 use crate::dns::{Dns, owner};
-use crate::harness::{Daemon, Mark, PATIENCE, Site};
+use crate::harness::{Daemon, LOCAL, Mark, PATIENCE, Site};
 use crate::http::{Publisher, Reply};
 use hickory_proto::rr::RecordType::A;
 use serde_json::Value;
@@ -11,18 +11,6 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Instant;
-
-const LOCAL: &str = r#"
-[[feed]]
-id = "mine"
-source = "mine.txt"
-format = "plain"
-refresh = "1d"
-
-[[zone]]
-name = "bl.example"
-feeds = ["mine"]
-"#;
 
 fn web(publisher: &Publisher) -> String {
     let url = publisher.url();

@@ -23,6 +23,19 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// User and group nobody.
 const NOBODY: u32 = 65_534;
 
+/// One feed from a file, read at start and reload only, and one zone.
+pub(crate) const LOCAL: &str = r#"
+[[feed]]
+id = "mine"
+source = "mine.txt"
+format = "plain"
+refresh = "1d"
+
+[[zone]]
+name = "bl.example"
+feeds = ["mine"]
+"#;
+
 /// A directory for one daemon at a time: `blackthorn.toml`, lists, `state/`, `control.sock`.
 pub(crate) struct Site {
     dir: TempDir,
