@@ -157,19 +157,6 @@ impl Config {
         Ok(Self { warnings: report.finish()?, ..config })
     }
 
-    /// SHA-256 over the settings, in hex: equal for files that mean the same, wherever they lie.
-    pub fn digest(&self) -> String {
-        let Self { path: _, warnings: _, state_dir, dns, feeds, zones, exclude, filter, control } = self;
-        let mut hash = Sha256::new();
-        // The debug form shows every field and quotes every text; only sources hide their keys from it (G18).
-        hash.update(format!("{state_dir:?} {dns:?} {feeds:?} {zones:?} {exclude:?} {filter:?} {control:?}"));
-        for feed in feeds {
-            hash.update(feed.source.identity());
-            hash.update([0]);
-        }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
     /// SHA-256, in hex, over the settings that decide what a generation says: how feeds are read, zones, exclusions, and
     /// the feeds the filter acts on. How often feeds are fetched and where answers are given does not matter.
     pub fn generation_digest(&self) -> String {

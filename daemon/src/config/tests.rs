@@ -138,15 +138,20 @@ fn an_empty_file_has_defaults_and_is_warned_of() {
 }
 
 #[test]
-fn digests_follow_the_meaning() {
-    let digest = |text: &str| parse(text).unwrap().digest();
+fn generation_digests_follow_what_is_answered() {
+    let digest = |text: &str| parse(text).unwrap().generation_digest();
     let base = format!("{FEED}{ZONE}");
     assert_eq!(digest(&base), digest(&format!("# note\n{base}ttl = \"600s\"\n")), "spelling does not count");
     assert_eq!(digest(&base).len(), 64);
     let url = |key: &str| FEED.replace("mine.txt", &format!("https://feeds.example/l?key={key}"));
     assert_ne!(digest(&url("1")), digest(&url("2")), "a changed key counts although it is not shown");
-    for other in ["dns.listen = []\n", "state_dir = \"/x\"\n", "exclude.networks = [\"192.0.2.1\"]\n"] {
-        assert_ne!(digest(&base), digest(&format!("{other}{base}")), "{other}");
+    let with = |other: &str| digest(&format!("{other}{base}"));
+    assert_ne!(digest(&base), with("exclude.networks = [\"192.0.2.1\"]\n"));
+    assert_ne!(digest(&base), with("filter.feeds = [\"mine\"]\n"));
+    assert_ne!(digest(&base), digest(&format!("{FEED}strict = true\n{ZONE}")));
+    assert_ne!(digest(&base), digest(&format!("{base}ttl = \"1h\"\n")));
+    for elsewhere in ["dns.listen = []\n", "state_dir = \"/x\"\n"] {
+        assert_eq!(digest(&base), with(elsewhere), "{elsewhere} says nothing about answers");
     }
 }
 
