@@ -6,7 +6,7 @@
 //! | words | content |
 //! |---|---|
 //! | 0..1024 | header: [`header`] |
-//! | 1024..66560 | IPv4 root: one [`Slot`] per /16 |
+//! | 1024..66560 | IPv4 root: one [`Slot`] per /16, [`Slot::NO_LIST`] where nothing is listed |
 //! | 66560..132096 | IPv6 root: one [`Slot`] per /16 |
 //! | 132096.. | lines of 16 words: [`Node`]s, slot arrays, IPv4 lists and IPv6 records, near those that refer to them |
 
@@ -59,6 +59,9 @@ pub mod header {
     /// Build time in seconds since 1970, low half first; 0 like the serial.
     pub const AT_BUILT: u32 = 7;
 
+    /// Always 0, and so an IPv4 list without entries: see [`super::Slot::NO_LIST`].
+    pub const AT_NO_LIST: u32 = 9;
+
     /// First word the checksum covers.
     pub const SUMMED_FROM: u32 = 16;
     /// Number of IPv4 segments compiled.
@@ -98,6 +101,10 @@ impl Slot {
 
     /// Nothing listed.
     pub const EMPTY: Self = Self(0);
+
+    /// Nothing listed, said by a list that is empty. In the IPv4 root most slots are empty or lists, with no order for a
+    /// processor to guess by; this way they are all lists.
+    pub const NO_LIST: Self = Self::list(header::AT_NO_LIST);
 
     /// The slot as stored in `word`.
     #[inline(always)]
@@ -251,14 +258,13 @@ impl Node {
         let map = self.0[2 * part] as u64 | (self.0[2 * part + 1] as u64) << 32;
         // Bits up to and including the one asked for, moved to the top.
         let below = map << (63 - (octet & 63));
-        let rank = (self.0[8] >> (8 * part) & 0xff) + below.count_ones();
         let array = self.0[9];
-        let is_set = below >> 63 != 0;
-        if rank != 0 && (is_set || array & Self::RUNS != 0) {
-            (array & Self::ARRAY_MASK) + rank - 1
-        } else {
-            0
+        // The way of most addresses that are not listed, so it comes before the counting.
+        if below >> 63 == 0 && array & Self::RUNS == 0 {
+            return 0;
         }
+        let rank = (self.0[8] >> (8 * part) & 0xff) + below.count_ones();
+        if rank == 0 { 0 } else { (array & Self::ARRAY_MASK) + rank - 1 }
     }
 
     /// What the IPv4 list at word `at` of this line says of an address, of which the low 16 bits are given.
@@ -270,27 +276,57 @@ impl Node {
     pub const fn listed(&self, at: u32, low: u32) -> Payload {
         let head = self.half(2 * at);
         let count = head & 31;
-        // Which quarter of a long list, without branches: the verifier would walk on from each of their outcomes.
-        let mut after = 0;
-        if count >= 8 {
-            let sixteen = count >> 4;
-            let quarters = self.starts_by(2 * at + 8, low)
-                + (self.starts_by(2 * at + 16, low) & sixteen)
-                + (self.starts_by(2 * at + 24, low) & sixteen & (count >> 3));
-            after = 8 * quarters;
+        let first = 2 * at + 1;
+        let after = self.rank(first, count, low);
+        let last = after.wrapping_sub(1);
+        let which = if head & ALIKE != 0 { 0 } else { last };
+        let entry = self.word((at + count / 2 + 1).wrapping_add(which));
+        let differs = low ^ self.half(first.wrapping_add(last));
+        if (after != 0) & (differs >> (entry >> 22 & 31) == 0) {
+            Payload::from_bits(entry)
+        } else {
+            Payload::NONE
         }
-        let mut steps = 0;
-        while steps < 8 && after < count && self.half(2 * at + 1 + after) <= low {
-            after += 1;
-            steps += 1;
+    }
+
+    /// How many of the `count` ascending halves from half `first` on are at most `low`.
+    #[inline(always)]
+    const fn rank(&self, first: u32, count: u32, low: u32) -> u32 {
+        // The loop is only worth it as vector instructions, which a debug build does not make of it.
+        if cfg!(any(target_arch = "bpf", debug_assertions)) {
+            self.rank_by_halving(first, count, low)
+        } else {
+            self.rank_at_once(first, count, low)
         }
-        if after == 0 {
-            return Payload::NONE;
+    }
+
+    /// [`Node::rank`] by comparing all halves of the line, which takes a few vector instructions and, other than a
+    /// search, no branch that goes either way as often.
+    #[inline(always)]
+    const fn rank_at_once(&self, first: u32, count: u32, low: u32) -> u32 {
+        let (mut rank, mut place) = (0, 0);
+        while place < 2 * NODE_WORDS as u16 {
+            let number = if cfg!(target_endian = "big") { place ^ 1 } else { place };
+            rank += is_counted(self.halves()[place as usize], low as u16, number, first, count);
+            place += 1;
         }
-        let which = if head & ALIKE != 0 { 0 } else { after - 1 };
-        let entry = self.word(at + count / 2 + 1 + which);
-        let differs = low ^ self.half(2 * at + after);
-        if differs >> (entry >> 22 & 31) == 0 { Payload::from_bits(entry) } else { Payload::NONE }
+        rank as u32
+    }
+
+    /// [`Node::rank`] for a processor without vectors, and without branches because the verifier would walk on from
+    /// each of their outcomes.
+    #[inline(always)]
+    const fn rank_by_halving(&self, first: u32, count: u32, low: u32) -> u32 {
+        let (mut rank, mut step) = (0u32, 16);
+        while step > 0 {
+            let next = rank + step;
+            // 1 if both hold: the half is one of those counted, and it is at most `low`.
+            let starts =
+                (next.wrapping_sub(count + 1) & self.half(first + next - 1).wrapping_sub(low + 1)) >> 31;
+            rank += step * starts;
+            step /= 2;
+        }
+        rank
     }
 
     /// What the IPv6 records from word `at` of this line on say of an address; `default` if none covers it.
@@ -328,16 +364,18 @@ impl Node {
         self.0[(at % NODE_WORDS) as usize]
     }
 
+    /// The line as halves of words, in the order of this machine.
+    #[inline(always)]
+    const fn halves(&self) -> &[u16; 2 * NODE_WORDS as usize] {
+        // SAFETY: 16 `u32` are 32 `u16`: the same size, every bit pattern valid, no stricter alignment; the result
+        // borrows from `self`.
+        unsafe { &*core::ptr::from_ref(&self.0).cast() }
+    }
+
     /// Half a word, low half first.
     #[inline(always)]
     const fn half(&self, at: u32) -> u32 {
         self.word(at / 2) >> (at % 2 * 16) & 0xffff
-    }
-
-    /// 1 if the half word `at` is at most `low`, which has 16 bits too, otherwise 0.
-    #[inline(always)]
-    const fn starts_by(&self, at: u32, low: u32) -> u32 {
-        self.half(at).wrapping_sub(low + 1) >> 31
     }
 
     /// Two words, low word first.
@@ -345,6 +383,15 @@ impl Node {
     const fn pair(&self, at: u32) -> u64 {
         self.word(at) as u64 | (self.word(at + 1) as u64) << 32
     }
+}
+
+/// 1 if `half`, of this `number` in its line, is one of the `count` from number `first` on and at most `low`.
+///
+/// Saturating differences instead of comparisons: vectors of 16-bit numbers without sign have no other.
+#[inline(always)]
+const fn is_counted(half: u16, low: u16, number: u16, first: u32, count: u32) -> u16 {
+    let is_inside = number.wrapping_sub(first as u16).saturating_add(1).saturating_sub(count as u16) == 0;
+    (is_inside & (half.saturating_sub(low) == 0)) as u16
 }
 
 /// In the count of an IPv4 list: one entry word for all.
@@ -378,4 +425,35 @@ pub fn checksum(words: &[u32]) -> u64 {
     pairs.iter().copied().chain(odd).fold(0xcbf2_9ce4_8422_2325, |sum: u64, [low, high]| {
         (sum ^ (u64::from(low) | u64::from(high) << 32)).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every list of up to 29 ascending halves at every place, by both ways, beside counting.
+    #[test]
+    fn both_ways_count_the_halves_up_to_an_address() {
+        for at in 0..NODE_WORDS {
+            let room = (2 * (NODE_WORDS - at) - 1).min(LIST_ENTRIES);
+            for count in 0..=room {
+                let first = 2 * at + 1;
+                // What stands around the list must not count: zeros before it, the highest behind.
+                let mut halves = [0; 2 * NODE_WORDS as usize];
+                halves[(first + count) as usize..].fill(0xffff);
+                let value = |number: u32| number * 0xffff / (count.max(2) - 1);
+                for number in 0..count {
+                    halves[(first + number) as usize] = value(number);
+                }
+                let words = core::array::from_fn(|i| halves[2 * i] | halves[2 * i + 1] << 16);
+                let node = Node::from_words(&words);
+                for low in (0..count).flat_map(|n| [value(n).saturating_sub(1), value(n), value(n) + 1]) {
+                    let low = low.min(0xffff);
+                    let expected = (0..count).filter(|&number| value(number) <= low).count() as u32;
+                    assert_eq!(node.rank_at_once(first, count, low), expected, "{at} {count} {low}");
+                    assert_eq!(node.rank_by_halving(first, count, low), expected, "{at} {count} {low}");
+                }
+            }
+        }
+    }
 }

@@ -9,7 +9,8 @@ use super::pieces::{Content, Mixed, Piece, Pieces};
 use crate::core::segment::Segment;
 use crate::core::span::Span;
 use blackthorn_common::layout::{
-    FIRST_NODE, INLINE_AT, INLINE_SLOTS, NODE_WORDS, Node, Slot, V4_ROOT, V6_ROOT, checksum, header,
+    FIRST_NODE, INLINE_AT, INLINE_SLOTS, NODE_WORDS, Node, ROOT_SLOTS, Slot, V4_ROOT, V6_ROOT, checksum,
+    header,
 };
 use blackthorn_common::payload::Payload;
 
@@ -26,7 +27,7 @@ pub(super) fn build(
     v6: &[Segment<u128, Payload>],
     limit: u32,
 ) -> Result<Vec<Line>, Full> {
-    let mut builder = Builder { arena: Arena::new(FIRST_NODE, limit), votes: Vec::new() };
+    let mut builder = Builder { arena: blank(limit), votes: Vec::new() };
     builder.root(V4_ROOT, v4)?;
     builder.root(V6_ROOT, v6)?;
     Ok(seal(builder.arena.finish(), v4.len(), v6.len()))
@@ -34,7 +35,14 @@ pub(super) fn build(
 
 /// The image that lists nothing.
 pub(super) fn empty() -> Vec<Line> {
-    seal(Arena::new(FIRST_NODE, 0).finish(), 0, 0)
+    seal(blank(0).finish(), 0, 0)
+}
+
+/// Header and roots of an image that lists nothing, which may grow to `limit` words.
+fn blank(limit: u32) -> Arena {
+    let mut arena = Arena::new(FIRST_NODE, limit);
+    arena.words()[V4_ROOT as usize..][..ROOT_SLOTS as usize].fill(Slot::NO_LIST.word());
+    arena
 }
 
 /// Writes the header.
@@ -89,8 +97,10 @@ impl Builder {
     fn root<A: Family>(&mut self, at: u32, segments: &[Segment<A, Payload>]) -> Result<(), Full> {
         for piece in Pieces::new(Span::ALL, ROOT_BITS, segments) {
             let slot = self.slot(&piece, ROOT_BITS, Payload::NONE)?;
-            let [first, last] = slots_of(&piece, ROOT_BITS, ROOT_BITS);
-            self.arena.words()[at as usize + first..=at as usize + last].fill(slot.word());
+            if slot != Slot::EMPTY {
+                let [first, last] = slots_of(&piece, ROOT_BITS, ROOT_BITS);
+                self.arena.words()[at as usize + first..=at as usize + last].fill(slot.word());
+            }
         }
         Ok(())
     }
