@@ -93,6 +93,9 @@ pub struct RcodeStats {
     pub notimp: Counter,
     /// REFUSED.
     pub refused: Counter,
+    /// NOTAUTH.
+    #[serde(default)]
+    pub notauth: Counter,
     /// BADVERS.
     pub badvers: Counter,
 }

@@ -81,6 +81,8 @@ pub enum Rcode {
     NotImp = 4,
     /// Not for you, or not here.
     Refused = 5,
+    /// Signed with a key that is not ours (RFC 8945 section 5.2.1).
+    NotAuth = 9,
     /// An EDNS version we do not know.
     BadVers = 16,
 }

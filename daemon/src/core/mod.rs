@@ -31,6 +31,7 @@ pub mod name;
 pub mod network;
 pub mod presence;
 pub mod protection;
+pub mod query;
 pub mod schedule;
 pub mod segment;
 pub mod slab;

@@ -5,8 +5,7 @@
 //!
 //! The way round, [`client`] asks a server, for checks of our own port.
 //!
-//! hickory reads the messages. Its server loop is not used: that always spells out the owner of the first record,
-//! so replies would be longer than the limits assumed for texts, and it answers some packets that are replies.
+//! Replies to the same octets are the same over every transport, except for their size.
 
 mod bind;
 pub mod client;

@@ -2,8 +2,8 @@
 //! are answered in the order they came.
 
 use super::handler::Handler;
-use super::wire::HEADER;
 use crate::core::answer::Transport;
+use crate::core::query::HEADER;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;

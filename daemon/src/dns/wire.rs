@@ -3,11 +3,10 @@
 
 use crate::core::answer::{Answer, CLASS_IN, Ede, Rcode, Records, Soa, qtype};
 use crate::core::name::{DomainName, QuestionName};
+use crate::core::query::{Echo, HEADER, Head};
 use crate::core::text::MAX_STRING;
 use crate::core::zone::{SOA_EXPIRE, SOA_REFRESH, SOA_RETRY, Zone};
 
-/// Octets of a header.
-pub(super) const HEADER: usize = 12;
 /// Largest reply over UDP, and the size told in OPT (DNS flag day 2020).
 pub(super) const MAX_UDP: u16 = 1232;
 /// Largest message on a connection.
@@ -19,29 +18,10 @@ const TC: u16 = 0x0200;
 const RD: u16 = 0x0100;
 const POINTER: u16 = 0xc000;
 
-/// Header fields of a query that the reply repeats.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Head {
-    pub(super) id: u16,
-    /// 0 to 15, in place (bits 11 to 14).
-    pub(super) opcode_bits: u16,
-    pub(super) recursion_desired: bool,
-}
-
-impl Head {
-    fn flags(self, rcode: Rcode) -> u16 {
-        let rd = if self.recursion_desired { RD } else { 0 };
-        // The upper bits of an extended code travel in OPT.
-        QR | self.opcode_bits | rd | (rcode as u16 & 0xf)
-    }
-}
-
-/// The question of a reply, as it came.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Echo<'p> {
-    pub(super) name: QuestionName<'p>,
-    /// Name, type and class.
-    pub(super) octets: &'p [u8],
+fn flags(head: Head, rcode: Rcode) -> u16 {
+    let rd = if head.recursion_desired { RD } else { 0 };
+    // The upper bits of an extended code travel in OPT.
+    QR | head.opcode_bits | rd | (rcode as u16 & 0xf)
 }
 
 /// OPT of a reply (RFC 6891).
@@ -54,7 +34,7 @@ pub(super) struct Opt {
 /// Writes a reply of a header alone.
 pub(super) fn bare(out: &mut Vec<u8>, head: Head, rcode: Rcode) {
     out.clear();
-    for field in [head.id, head.flags(rcode), 0, 0, 0, 0] {
+    for field in [head.id, flags(head, rcode), 0, 0, 0, 0] {
         put16(out, field);
     }
 }
@@ -89,7 +69,7 @@ pub(super) fn reply(
 }
 
 fn out_flags(head: Head, answer: &Answer<'_>) -> u16 {
-    head.flags(answer.rcode) | if answer.authoritative { AA } else { 0 }
+    flags(head, answer.rcode) | if answer.authoritative { AA } else { 0 }
 }
 
 /// Header without answer and authority counts, and question.

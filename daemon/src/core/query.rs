@@ -1,0 +1,310 @@
+//! Query: a message read in place, up to what a reply has to know of it.
+//!
+//! Total: any octets give a query or a fault, in time bounded by their number, whatever the counts in the header claim.
+//! Nothing is copied, and no name but that of the question is followed.
+//!
+//! Order of the checks: length, QR, opcode, number of questions, question, then the records behind it.
+
+use super::answer::{Question, Transport, qtype};
+use super::name::{MAX_LABEL, MAX_NAME, QuestionName};
+
+/// Octets of a header.
+pub const HEADER: usize = 12;
+/// Type and class behind the name of a question.
+const QUESTION_TAIL: usize = 4;
+/// Type, class, TTL and length of RDATA behind the owner of a record.
+const RECORD_TAIL: usize = 10;
+
+/// Header fields of a query that the reply repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Identifier.
+    pub id: u16,
+    /// 0 to 15, in place (bits 14 to 11 of the flags).
+    pub opcode_bits: u16,
+    /// RD.
+    pub recursion_desired: bool,
+}
+
+/// The question as it came, for a reply to repeat.
+#[derive(Clone, Copy, Debug)]
+pub struct Echo<'p> {
+    /// The name in it.
+    pub name: QuestionName<'p>,
+    /// Name, type and class.
+    pub octets: &'p [u8],
+}
+
+/// What the OPT record of a query says (RFC 6891 section 6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edns {
+    /// Largest datagram the client takes, as sent.
+    pub size: u16,
+    /// Version; only 0 is known.
+    pub version: u8,
+    /// DO.
+    pub dnssec_ok: bool,
+}
+
+/// A query of opcode QUERY with exactly one question (RFC 9619).
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'p> {
+    /// What the reply repeats of the header.
+    pub head: Head,
+    /// Its question.
+    pub question: Question<'p>,
+    /// The same as it came.
+    pub echo: Echo<'p>,
+    /// Its OPT record.
+    pub edns: Option<Edns>,
+    /// Is there a TSIG record? We share a key with nobody.
+    pub signed: bool,
+}
+
+/// What is not a query.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault<'p> {
+    /// Too short for a header, or a reply: two servers must never talk to each other.
+    Unanswerable,
+    /// An opcode other than QUERY; the rest of the message means nothing to us.
+    Opcode(Head),
+    /// No question, several, or one that cannot be repeated.
+    Question(Head),
+    /// The question is whole, what follows it is not.
+    Records {
+        /// What the reply repeats of the header.
+        head: Head,
+        /// The question.
+        echo: Echo<'p>,
+        /// OPT, if a good one came before the fault.
+        edns: Option<Edns>,
+    },
+}
+
+impl<'p> Query<'p> {
+    /// Reads a message. Records behind the question are skipped, other than OPT and TSIG; so is what follows them.
+    ///
+    /// # Errors
+    /// What it is instead of a query.
+    #[expect(clippy::result_large_err, reason = "as large as the query itself, and neither goes far")]
+    pub fn read(message: &'p [u8], transport: Transport) -> Result<Self, Fault<'p>> {
+        let Some((header, body)) = message.split_first_chunk::<HEADER>() else {
+            return Err(Fault::Unanswerable);
+        };
+        let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+        let [id, flags, questions, answers, authorities, additional] = [0, 2, 4, 6, 8, 10].map(field);
+        if flags & 0x8000 != 0 {
+            return Err(Fault::Unanswerable);
+        }
+        let opcode_bits = flags & 0x7800;
+        let recursion_desired = flags & 0x0100 != 0;
+        let head = Head { id, opcode_bits, recursion_desired };
+        if opcode_bits != 0 {
+            return Err(Fault::Opcode(head));
+        }
+        let question = if questions == 1 { read_question(body, transport) } else { None };
+        let (question, echo) = question.ok_or(Fault::Question(head))?;
+        let mut records = Records { rest: &body[echo.octets.len()..], edns: None, signed: false };
+        let read = records.read_others(answers).and_then(|()| records.read_others(authorities));
+        if read.and_then(|()| records.read_additional(additional)).is_none() {
+            return Err(Fault::Records { head, echo, edns: records.edns });
+        }
+        Ok(Self { head, question, echo, edns: records.edns, signed: records.signed })
+    }
+}
+
+fn read_question(body: &[u8], transport: Transport) -> Option<(Question<'_>, Echo<'_>)> {
+    let name = QuestionName::read(body)?;
+    let octets = body.get(..name.wire().len() + QUESTION_TAIL)?;
+    let &[type_high, type_low, class_high, class_low] = octets.last_chunk()?;
+    let qtype = u16::from_be_bytes([type_high, type_low]);
+    let class = u16::from_be_bytes([class_high, class_low]);
+    Some((Question { name, qtype, class, transport }, Echo { name, octets }))
+}
+
+/// The records behind a question.
+struct Records<'p> {
+    rest: &'p [u8],
+    edns: Option<Edns>,
+    signed: bool,
+}
+
+/// One record.
+struct Record<'p> {
+    at_root: bool,
+    rtype: u16,
+    class: u16,
+    ttl: [u8; 4],
+    data: &'p [u8],
+}
+
+impl<'p> Records<'p> {
+    /// Skips the answers or authorities of a query, where OPT has no place.
+    fn read_others(&mut self, count: u16) -> Option<()> {
+        for _ in 0..count {
+            let record = self.next()?;
+            (record.rtype != qtype::OPT).then_some(())?;
+        }
+        Some(())
+    }
+
+    /// Skips the additional records, but for OPT, of which there is at most one, and TSIG.
+    fn read_additional(&mut self, count: u16) -> Option<()> {
+        for _ in 0..count {
+            let record = self.next()?;
+            match record.rtype {
+                qtype::OPT if self.edns.is_none() => self.edns = Some(record.edns()?),
+                qtype::OPT => return None,
+                qtype::TSIG => self.signed = true,
+                _ => {}
+            }
+        }
+        Some(())
+    }
+
+    fn next(&mut self) -> Option<Record<'p>> {
+        let owner = owner_len(self.rest)?;
+        let (owner, rest) = self.rest.split_at_checked(owner)?;
+        let (tail, rest) = rest.split_first_chunk::<RECORD_TAIL>()?;
+        let &[type_high, type_low, class_high, class_low, t0, t1, t2, t3, len_high, len_low] = tail;
+        let (data, rest) = rest.split_at_checked(u16::from_be_bytes([len_high, len_low]).into())?;
+        self.rest = rest;
+        Some(Record {
+            at_root: owner == [0],
+            rtype: u16::from_be_bytes([type_high, type_low]),
+            class: u16::from_be_bytes([class_high, class_low]),
+            ttl: [t0, t1, t2, t3],
+            data,
+        })
+    }
+}
+
+impl Record<'_> {
+    /// What the record says as OPT; `None` if its owner is not the root or an option runs out of it.
+    fn edns(&self) -> Option<Edns> {
+        let mut options = self.data;
+        while !options.is_empty() {
+            let (&[_, _, len_high, len_low], rest) = options.split_first_chunk()?;
+            options = rest.get(u16::from_be_bytes([len_high, len_low]).into()..)?;
+        }
+        let [_, version, flags, _] = self.ttl;
+        self.at_root.then_some(Edns { size: self.class, version, dnssec_ok: flags & 0x80 != 0 })
+    }
+}
+
+/// Octets of the owner name at the front: labels up to the root, or up to a pointer, which is not followed.
+fn owner_len(octets: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let len = usize::from(*octets.get(at)?);
+        match len {
+            0 => return Some(at + 1),
+            0xc0.. => return Some(at + 2),
+            _ if len > MAX_LABEL || at + 1 + len >= MAX_NAME => return None,
+            _ => at += 1 + len,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUESTION: &[u8] = b"\x02bl\x07example\0\0\x01\0\x01";
+    const OPT: &[u8] = b"\0\0\x29\x04\xd0\0\0\x80\0\0\0";
+    const A: &[u8] = b"\xc0\x0c\0\x01\0\x01\0\0\0\0\0\x04\x7f\0\0\x02";
+
+    /// A message with these counts behind the number of questions.
+    fn message(counts: [u8; 3], rest: &[&[u8]]) -> Vec<u8> {
+        let [an, ns, ar] = counts;
+        [&[0x12, 0x34, 1, 0, 0, 1, 0, an, 0, ns, 0, ar], rest.concat().as_slice()].concat()
+    }
+
+    #[expect(clippy::result_large_err, reason = "as large as the query itself")]
+    fn read(message: &[u8]) -> Result<Query<'_>, Fault<'_>> {
+        Query::read(message, Transport::Udp)
+    }
+
+    #[test]
+    fn a_query_is_read_whatever_harmless_records_it_has() {
+        let long = [&[63; 64][..], &[63; 64], &[63; 64], &[60; 61], b"\0\0\x10\0\x01\0\0\0\0\0\0"].concat();
+        let edns = Some(Edns { size: 1232, version: 0, dnssec_ok: true });
+        for (counts, rest, expected) in [
+            ([0, 0, 0], &[QUESTION][..], None),
+            ([0, 0, 0], &[QUESTION, b"what follows"], None),
+            ([0, 0, 1], &[QUESTION, OPT], edns),
+            ([1, 1, 3], &[QUESTION, A, A, A, OPT, A], edns),
+            ([0, 0, 2], &[QUESTION, &long, OPT], edns),
+            ([0, 0, 1], &[QUESTION, b"\0\0\x29\x10\0\0\x07\0\0\0\x05\xab\xcd\0\x01\0"], {
+                Some(Edns { size: 4096, version: 7, dnssec_ok: false })
+            }),
+        ] {
+            let message = message(counts, rest);
+            let query = read(&message).unwrap();
+            assert_eq!((query.edns, query.signed), (expected, false), "{message:02x?}");
+            assert_eq!(query.head, Head { id: 0x1234, opcode_bits: 0, recursion_desired: true });
+            assert_eq!((query.question.qtype, query.question.class), (1, 1));
+            assert_eq!(query.echo.octets, QUESTION);
+        }
+    }
+
+    #[test]
+    fn tsig_is_noticed() {
+        let tsig = b"\x03key\0\0\xfa\0\xff\0\0\0\0\0\x02ab";
+        assert!(read(&message([0, 0, 2], &[QUESTION, OPT, tsig])).unwrap().signed);
+    }
+
+    #[test]
+    fn broken_records_leave_the_question_and_a_good_opt() {
+        let good = Some(1232);
+        for (counts, rest, size) in [
+            ([1, 0, 0], &[QUESTION][..], None),
+            ([0, 1, 0], &[QUESTION, &A[..15]], None),
+            ([0, 0, 2], &[QUESTION, OPT], good),
+            ([0, 0, 2], &[QUESTION, OPT, OPT], good),
+            ([1, 0, 0], &[QUESTION, OPT], None),
+            ([0, 1, 0], &[QUESTION, OPT], None),
+            ([0, 0, 1], &[QUESTION, b"\x01x", OPT], None),
+            ([0, 0, 1], &[QUESTION, b"\xc0\x0c", &OPT[1..]], None),
+            ([0, 0, 1], &[QUESTION, &OPT[..10]], None),
+            ([0, 0, 1], &[QUESTION, &OPT[..9], b"\0\x05ab"], None),
+            ([0, 0, 1], &[QUESTION, &OPT[..9], b"\0\x03\0\x0a\0"], None),
+            ([0, 0, 1], &[QUESTION, &OPT[..9], b"\0\x05\0\x0a\0\x02x"], None),
+            ([0, 0, 1], &[QUESTION, b"\x40x", &OPT[1..]], None),
+            ([0, 0, 1], &[QUESTION, b"\x80x", &OPT[1..]], None),
+            ([0, 0, 1], &[QUESTION, &[63; 256], A], None),
+        ] {
+            let message = message(counts, rest);
+            match read(&message) {
+                Err(Fault::Records { head, echo, edns }) => {
+                    assert_eq!((head.id, echo.octets), (0x1234, QUESTION));
+                    assert_eq!(edns.map(|edns| edns.size), size, "{message:02x?}");
+                }
+                other => panic!("{message:02x?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_repeated_is_told_apart() {
+        let good = message([0, 0, 0], &[QUESTION]);
+        for len in 0..good.len() {
+            let fault = read(&good[..len]).unwrap_err();
+            assert!(if len < HEADER {
+                matches!(fault, Fault::Unanswerable)
+            } else {
+                matches!(fault, Fault::Question(_))
+            });
+        }
+        let with = |at: usize, octet: u8| {
+            let mut message = good.clone();
+            message[at] = octet;
+            message
+        };
+        assert!(matches!(read(&with(2, 0x80)), Err(Fault::Unanswerable)));
+        assert!(matches!(read(&with(2, 0x29)), Err(Fault::Opcode(Head { opcode_bits: 0x2800, .. }))));
+        for message in [with(5, 0), with(5, 2), with(4, 1), with(12, 0x40), with(12, 0xc0), with(15, 64)] {
+            assert!(matches!(read(&message), Err(Fault::Question(_))), "{message:02x?}");
+        }
+    }
+}
