@@ -17,6 +17,7 @@ mod kill;
 mod live;
 mod load;
 mod preview;
+mod publish;
 mod queries;
 mod reload;
 mod restart;
