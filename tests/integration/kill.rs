@@ -6,7 +6,7 @@
 
 use crate::dns::{Udp, owner, said, soa_serial};
 use crate::filter::{large_list, privileged, start_in};
-use crate::harness::{Daemon, Site};
+use crate::harness::{Daemon, LOCAL, Site};
 use crate::trace::{Call, Trace};
 use blackthorn::generations::Generations;
 use blackthorn_testkit::line::Line;
@@ -17,16 +17,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const CONFIG: &str = r#"
-[[feed]]
-id = "mine"
-source = "mine.txt"
-format = "plain"
-refresh = "1d"
-
-[[zone]]
-name = "bl.example"
-feeds = ["mine"]
+/// Behind [`LOCAL`]: live entries in its zone, and the packet filter.
+const FILTERED: &str = r#"
 live = { code = "127.0.0.9" }
 
 [filter]
@@ -106,7 +98,7 @@ struct Died {
 impl Scene {
     /// A daemon has made `generations` and stopped, with the old list in force.
     fn new(generations: usize, more: String) -> Self {
-        let scene = Self { cable: Cable::new(), site: Site::new(CONFIG), more };
+        let scene = Self { cable: Cable::new(), site: Site::new(&format!("{LOCAL}{FILTERED}")), more };
         scene.list(Version::New);
         let daemon = scene.start();
         assert_eq!(scene.site.json(&["block", BLOCKED]).0, 0);
@@ -185,13 +177,17 @@ impl Scene {
         assert!(died.daemon.is_none(), "it did not come to {at:?}");
         // A neighbour of `at` if it comes to waking up another thread or not, which is a `write` too.
         let at = died.calls.last().unwrap();
+        let (seen, seen_version) = died.seen;
+        // What anybody has seen is in a file, and whatever bears the name of one is whole.
+        let newest = Generations::new(&self.site.path("state")).newest();
+        assert!(newest.skipped.is_empty(), "{at:?}: {:?}", newest.skipped);
+        assert!(newest.highest >= seen, "{at:?}: {} is on disk, {seen} was seen", newest.highest);
 
         self.spoil_list();
         let daemon = self.start();
         let version = self.serves(&daemon);
         let (serial, told) = self.look(&daemon);
         assert_eq!(version, told, "{at:?}");
-        let (seen, seen_version) = died.seen;
         let fits = serial > seen || (serial, version) == (seen, seen_version);
         assert!(fits, "{at:?}: {serial} {version:?} after {seen} {seen_version:?}");
         self.assert_tidy(at);
