@@ -2,7 +2,8 @@
 //! out.
 //!
 //! `harness` runs daemons, `dns` asks them, `load` asks without pause, `http` plays the publishers of feeds, `trace`
-//! watches system calls and kills at one of them. Every test has a directory and ports of its own and waits for answers or log lines, never for time.
+//! watches system calls and kills at one of them. Every test has a directory and ports of its own and waits for answers
+//! or log lines, never for time.
 #![expect(clippy::unwrap_used, reason = "test code: a step that fails ends the test")]
 #![expect(clippy::panic, reason = "test code: what should have happened is said with the log of the daemon")]
 
