@@ -10,9 +10,6 @@ use std::time::Duration;
 /// The address every zone of a test lists, and the code it has there.
 pub(crate) const TEST_ENTRY: &str = "127.0.0.2";
 
-/// How long an answer may take of a server that may be gone; one that comes later is missed, and does no harm.
-const SOON: Duration = Duration::from_millis(20);
-
 /// Asks one server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dns {
@@ -86,10 +83,10 @@ impl Udp {
         reply
     }
 
-    /// Asks a server that may be gone; `None` if it does not answer soon.
-    pub(crate) fn try_ask(&self, name: &str, kind: RecordType) -> Option<Message> {
+    /// Asks a server that may be gone; `None` if it has not answered in `time`.
+    pub(crate) fn try_ask(&self, name: &str, kind: RecordType, time: Duration) -> Option<Message> {
         let question = question(name, kind);
-        self.0.set_read_timeout(Some(SOON)).unwrap();
+        self.0.set_read_timeout(Some(time)).unwrap();
         // Refused where nobody listens any more.
         self.0.send(&question.to_vec().unwrap()).ok()?;
         let mut reply = vec![0; 65_536];

@@ -6,7 +6,7 @@
 
 use crate::dns::{Udp, owner, said, soa_serial};
 use crate::filter::{large_list, privileged, start_in};
-use crate::harness::{Daemon, LOCAL, Site};
+use crate::harness::{Daemon, LOCAL, PATIENCE, Site};
 use crate::trace::{Call, Trace};
 use blackthorn::generations::Generations;
 use blackthorn_testkit::line::Line;
@@ -16,6 +16,7 @@ use hickory_proto::rr::RecordType::A;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Behind [`LOCAL`]: live entries in its zone, and the packet filter.
 const FILTERED: &str = r#"
@@ -137,13 +138,15 @@ impl Scene {
         // It has the kernel look up many addresses, which is no part of a publication.
         self.site.wait_status("the first verification", |status| status["engine"]["verifier"]["rounds"] != 0);
         let socket = self.cable.host.enter(|| Udp::connect(daemon.address()));
-        let mut seen = look(&socket).unwrap();
+        let mut seen = look(&socket, PATIENCE).unwrap();
         assert_eq!(seen.1, Version::Old);
         self.list(Version::New);
         let trace = Trace::attach(daemon.thread("engine"), kill_at, &self.site.path("trace"))?;
         let mark = daemon.hup();
+        let deadline = Instant::now() + PATIENCE;
         let done = loop {
-            seen = seen.max(look(&socket).unwrap_or(seen));
+            assert!(Instant::now() < deadline, "it neither reloads nor ends");
+            seen = seen.max(look(&socket, SOON).unwrap_or(seen));
             if daemon.log.has(mark, "reloaded") {
                 break true;
             }
@@ -202,7 +205,7 @@ impl Scene {
     }
 
     fn look(&self, daemon: &Daemon) -> (u32, Version) {
-        look(&self.cable.host.enter(|| Udp::connect(daemon.address()))).unwrap()
+        look(&self.cable.host.enter(|| Udp::connect(daemon.address())), PATIENCE).unwrap()
     }
 
     /// In the state directory is what belongs there, each generation file is whole.
@@ -221,12 +224,15 @@ impl Scene {
     }
 }
 
-/// Serial and version that DNS serves; `None` if it answers no more.
-fn look(socket: &Udp) -> Option<(u32, Version)> {
+/// How long a daemon that may be gone is given for an answer. One that comes later is missed, and does no harm.
+const SOON: Duration = Duration::from_millis(20);
+
+/// Serial and version that DNS serves; `None` without an answer in `time`.
+fn look(socket: &Udp, time: Duration) -> Option<(u32, Version)> {
     loop {
         // What one list has alone is not listed by the other one: that answer bears the serial.
         for version in [Version::Old, Version::New] {
-            let reply = socket.try_ask(&owner(version.other().own()[0], "bl.example"), A)?;
+            let reply = socket.try_ask(&owner(version.other().own()[0], "bl.example"), A, time)?;
             if said(&reply) == "NXDOMAIN" {
                 return Some((soa_serial(&reply).unwrap(), version));
             }
