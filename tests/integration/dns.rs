@@ -5,6 +5,7 @@ use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode}
 use hickory_proto::rr::{Name, RData, RecordType};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
 
 /// The address every zone of a test lists, and the code it has there.
 pub(crate) const TEST_ENTRY: &str = "127.0.0.2";
@@ -80,6 +81,22 @@ impl Udp {
         let len = self.0.recv(&mut reply).unwrap_or_else(|error| panic!("no reply over udp: {error}"));
         reply.truncate(len);
         reply
+    }
+
+    /// Asks a server that may be gone; `None` if it has not answered in `time`.
+    pub(crate) fn try_ask(&self, name: &str, kind: RecordType, time: Duration) -> Option<Message> {
+        let question = question(name, kind);
+        self.0.set_read_timeout(Some(time)).unwrap();
+        // Refused where nobody listens any more.
+        self.0.send(&question.to_vec().unwrap()).ok()?;
+        let mut reply = vec![0; 65_536];
+        loop {
+            let len = self.0.recv(&mut reply).ok()?;
+            // Not a late answer to what was asked before.
+            if reply[..2] == question.metadata.id.to_be_bytes() {
+                return Some(checked(&question, &reply[..len]));
+            }
+        }
     }
 }
 

@@ -242,6 +242,17 @@ impl Daemon {
         assert_eq!(status.signal(), Some(libc::SIGKILL), "it ended before: {status}");
     }
 
+    /// Id of its thread of this name.
+    pub(crate) fn thread(&self, name: &str) -> u32 {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let mut ids =
+            fs::read_dir(&tasks).unwrap().map(|task| task.unwrap().file_name().into_string().unwrap());
+        let id = ids.find(|id| {
+            fs::read_to_string(format!("{tasks}/{id}/comm")).is_ok_and(|comm| comm.trim_end() == name)
+        });
+        id.unwrap_or_else(|| panic!("no thread {name} in {tasks}")).parse().unwrap()
+    }
+
     /// Waits until it has ended, however.
     pub(crate) fn exit(&mut self) -> ExitStatus {
         // Its end closes the log, which can be waited for with a deadline.
@@ -368,6 +379,17 @@ impl Log {
             Some(None) => panic!("the daemon ended without logging {what:?}"),
             None => panic!("not logged within {PATIENCE:?}: {what:?}"),
         }
+    }
+
+    /// Is there a message after a mark that has this in it?
+    pub(crate) fn has(&self, mark: Mark, text: &str) -> bool {
+        let lines = self.0.0.lock().unwrap();
+        lines.events.iter().skip(mark.0).any(|event| event.message().contains(text))
+    }
+
+    /// Has the daemon ended?
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.0.lock().unwrap().ended
     }
 
     pub(crate) fn wait_for_end(&self) {

@@ -79,6 +79,7 @@ fn what_is_blocked_is_listed_and_what_is_allowed_is_not() {
     assert!(lookup.contains("block 198.51.100.0/25 by user "), "{lookup}");
     assert!(lookup.contains("spam"), "{lookup}");
     assert_eq!(entries(&site).len(), 5);
+    assert!(done(&site, "status").contains("\n  live        3 blocks, 2 allows\n"));
 
     let output = run(&site, "unblock 203.0.113.7 192.0.2.222");
     assert_eq!(output.status.code(), Some(1));

@@ -57,7 +57,8 @@ pub(crate) fn during(server: SocketAddr, questions: &[Asked], work: impl FnOnce(
     Report { clients, answers: rounds.iter().sum::<usize>() * questions.len() }
 }
 
-struct StopOnDrop<'a>(&'a AtomicBool);
+/// Says that the load may end, also when what it is for has failed.
+pub(crate) struct StopOnDrop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {

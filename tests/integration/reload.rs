@@ -2,9 +2,8 @@
 
 use crate::dns::{owner, said};
 use crate::harness::{Daemon, Site};
-use crate::load::{self, Told};
+use crate::load;
 use hickory_proto::rr::RecordType::{A, SOA};
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 const CONFIG: &str = r#"
@@ -251,92 +250,6 @@ fn what_only_a_restart_can_change_is_said_and_left() {
     let event = daemon.log.wait_from(mark, "takes effect at the next start");
     assert!(event.level() == "WARN" && event.message().contains("other.sock"), "{}", event.raw);
     assert!(site.path("control.sock").exists() && !site.path("other.sock").exists());
-}
-
-/// Generations to go through under load.
-const GENERATIONS: usize = 32;
-
-/// A marker moves from one list to the other and back, all in one reload: the two feeds change places. Another address
-/// blinks: it is in one list only.
-fn generation(number: usize) -> String {
-    let (red, green) = if number.is_multiple_of(2) { ("a.txt", "b.txt") } else { ("b.txt", "a.txt") };
-    format!(
-        r#"
-[[feed]]
-id = "red"
-source = "{red}"
-format = "plain"
-[[feed]]
-id = "green"
-source = "{green}"
-format = "plain"
-[[zone]]
-name = "bl.example"
-feeds = [{{ id = "red", code = "127.0.0.3" }}, {{ id = "green", code = "127.0.0.5" }}]
-[[zone]]
-name = "red.example"
-feeds = ["red"]
-"#
-    )
-}
-
-#[test]
-fn no_query_is_lost_or_answered_wrongly_while_generations_change() {
-    let site = Site::new(&generation(0));
-    site.write("a.txt", "192.0.2.1\n192.0.2.10\n2001:db8::10\n");
-    site.write("b.txt", "192.0.2.1\n192.0.2.20\n2001:db8::20\n");
-    let daemon = site.start();
-    let dns = daemon.dns();
-    let name = |address| owner(address, "bl.example");
-    let questions = [
-        (name("192.0.2.10"), A),
-        (name("2001:db8::20"), A),
-        (owner("192.0.2.10", "red.example"), A),
-        (name("192.0.2.1"), A),
-        (name("192.0.2.99"), A),
-        ("bl.example".to_owned(), SOA),
-    ];
-
-    let mut serials = vec![dns.serial("bl.example")];
-    let report = load::during(daemon.address(), &questions, || {
-        for number in 1..=GENERATIONS {
-            site.configure(&generation(number));
-            daemon.reload();
-            serials.push(dns.serial("bl.example"));
-        }
-    });
-
-    assert!(serials.is_sorted_by(|a, b| a < b), "every reload is a generation: {serials:?}");
-    // In generations of even number the first list is red.
-    let with = |parity| serials.iter().copied().skip(parity).step_by(2).collect::<BTreeSet<u32>>();
-    let (even, odd) = (with(0), with(1));
-    for client in &report.clients {
-        let [v4, v6, blinking, always, never, apex] = &client[..] else { panic!("one history per question") };
-        assert_toggles(v4, ["127.0.0.3", "127.0.0.5"]);
-        assert_toggles(v6, ["127.0.0.5", "127.0.0.3"]);
-        assert_toggles(blinking, ["127.0.0.2", "NXDOMAIN"]);
-        for told in blinking.iter().filter(|told| told.said == "NXDOMAIN") {
-            let serial = told.serial.unwrap();
-            assert!(odd.contains(&serial), "not listed in generation {serial}, where it is: {serials:?}");
-        }
-        assert!(always.iter().all(|told| told.said == "127.0.0.3 127.0.0.5"), "{always:?}");
-        assert!(never.iter().all(|told| told.said == "NXDOMAIN"), "{never:?}");
-        for serials in [apex, never].map(|history| history.iter().filter_map(|told| told.serial)) {
-            let serials: Vec<u32> = serials.collect();
-            assert!(serials.is_sorted(), "a serial went back: {serials:?}");
-            assert!(
-                serials.iter().all(|serial| even.contains(serial) || odd.contains(serial)),
-                "{serials:?}"
-            );
-        }
-    }
-    println!("{GENERATIONS} generations, {} answers", report.answers);
-}
-
-/// Only these two answers, in turn; both must have been seen, or there was no load while something changed.
-fn assert_toggles(history: &[Told], answers: [&str; 2]) {
-    let said: BTreeSet<&str> = history.iter().map(|told| told.said.as_str()).collect();
-    assert_eq!(said, answers.into(), "{history:?}");
 }
 
 #[test]

@@ -26,6 +26,11 @@ const TOOLS: &[Tool] = &[
     Tool { program: "dig", package: "bind9-dnsutils", needed_by: "DNS tests that ask as a real client" },
     Tool { program: "ip", package: "iproute2", needed_by: "packet filter tests: namespaces and veth pairs" },
     Tool { program: "mount", package: "mount", needed_by: "tests of a full state directory: a small tmpfs" },
+    Tool {
+        program: "strace",
+        package: "strace",
+        needed_by: "tests that kill the daemon at each step of a publish",
+    },
     Tool { program: "systemd-analyze", package: "systemd", needed_by: "tests of the unit and its drop-ins" },
     Tool { program: "kill", package: "procps", needed_by: "the drop-in for systemd before 253" },
 ];

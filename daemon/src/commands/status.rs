@@ -3,7 +3,7 @@
 use super::text::{age, ago, bytes, columns, counted, number, section};
 use super::{Verdict, client, output, wait};
 use crate::cli;
-use crate::control::report::{Process, Reload, Status};
+use crate::control::report::{LiveCounts, Process, Reload, Status};
 use crate::engine::status::{
     FeedState, FeedStatus, FilterStatus, GenerationStatus, HoldStatus, VerifierStatus, ZoneStatus,
 };
@@ -20,7 +20,7 @@ pub(super) fn run(args: &cli::Status) -> Result<Verdict, Box<dyn Error>> {
 }
 
 fn text(status: &Status, now: u64) -> String {
-    let Status { process, engine, dns } = status;
+    let Status { process, engine, live, dns } = status;
     let title = format!(
         "blackthorn {}, pid {}, up {}\n",
         process.version,
@@ -32,6 +32,7 @@ fn text(status: &Status, now: u64) -> String {
         + &section("dns", &process.listen.iter().map(ToString::to_string).collect::<Vec<_>>())
         + &section("queries", &queries(dns))
         + &section("generation", &generation(&engine.generation, engine.hold.as_ref(), now))
+        + &section("live", &[self::live(live)])
         + &section("feeds", &feeds(&engine.feeds))
         + &section("zones", &columns(&engine.zones.iter().map(zone).collect::<Vec<_>>(), &[]))
         + &section("filter", &filter(&engine.filter))
@@ -112,6 +113,11 @@ fn generation(generation: &GenerationStatus, hold: Option<&HoldStatus>, now: u64
         format!("HELD since {}{rollback}{waiting}; end it with `blackthorn resume`", ago(now, hold.since))
     }));
     lines
+}
+
+/// What operators did by hand; `blackthorn live` has the list.
+fn live(LiveCounts { blocks, allows }: &LiveCounts) -> String {
+    format!("{}, {}", counted(*blocks, "block", "blocks"), counted(*allows, "allow", "allows"))
 }
 
 /// How many feeds are in which state; those that need somebody's attention by name.
@@ -296,6 +302,7 @@ mod tests {
                 },
                 warnings: vec!["state directory: no space left".to_owned()],
             },
+            live: LiveCounts { blocks: 1_234, allows: 1 },
             dns,
         };
         assert_eq!(
@@ -315,6 +322,7 @@ blackthorn 1.2.3, pid 4711, up 2h
               12 listings, table 518.5 KiB
               9 exclusions, 20 protections
               HELD since 2m ago by a rollback to 1794999000, something new waits; end it with `blackthorn resume`
+  live        1,234 blocks, 1 allow
   feeds       2 ok
               1 waiting: e
               2 FAILING: b, d
@@ -343,11 +351,13 @@ blackthorn 1.2.3, pid 4711, up 2h
             ..EngineStatus::default()
         };
         let process = Process { started_at: NOW, reload: Some(Reload { at: NOW, error: None }), ..process() };
-        let shown = text(&Status { process, engine, dns: DnsStats::default() }, NOW);
+        let live = LiveCounts::default();
+        let shown = text(&Status { process, engine, live, dns: DnsStats::default() }, NOW);
         assert!(shown.starts_with("blackthorn 1.2.3, pid 4711, up 0s\n"), "{shown}");
         for line in [
             "              reloaded just now\n",
             "  generation  none yet\n",
+            "  live        0 blocks, 0 allows\n",
             "  feeds       0 ok\n",
             "  zones       none\n",
             "  filter      off: no interface is configured\n",

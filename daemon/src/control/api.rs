@@ -113,6 +113,7 @@ async fn status(State(Api { control, .. }): State<Api>) -> Json<Status> {
     Json(Status {
         process: control.process.borrow().clone(),
         engine: (*engine).clone(),
+        live: live::counts(&control.live),
         dns: control.stats.dns.clone(),
     })
 }

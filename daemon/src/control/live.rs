@@ -1,12 +1,13 @@
 //! Live entries over the control socket: the list, and changes in the name of the user at the other end.
 
 use super::api::{Api, ApiError};
-use super::report::{LiveChanged, LiveReport, RemoveLive, SetLive};
+use super::report::{LiveChanged, LiveCounts, LiveReport, RemoveLive, SetLive};
 use super::server::Peer;
 use crate::core::explain::LiveVerdict;
-use crate::core::live_set::{MAX_ENTRIES, clean_reason};
+use crate::core::live_set::{Action, MAX_ENTRIES, clean_reason};
 use crate::core::network::Network;
 use crate::engine::live_entries::{Change, LiveError};
+use crate::live::Live;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
@@ -47,6 +48,13 @@ async fn list(State(Api { control, .. }): State<Api>) -> Json<LiveReport> {
     let entries = view.iter().flat_map(|view| view.overlay.entries());
     let entries = entries.map(|entry| LiveVerdict::from(&**entry)).collect();
     Json(LiveReport { limit: MAX_ENTRIES as u64, entries })
+}
+
+/// For the status, which says how many there are.
+pub(super) fn counts(live: &Live) -> LiveCounts {
+    let view = live.view();
+    let count = |action| view.as_ref().map_or(0, |view| view.overlay.count(action) as u64);
+    LiveCounts { blocks: count(Action::Block), allows: count(Action::Allow) }
 }
 
 async fn set(

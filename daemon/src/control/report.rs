@@ -37,6 +37,15 @@ pub struct Reload {
     pub error: Option<String>,
 }
 
+/// How many live entries are in force, whatever the engine is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveCounts {
+    /// Entries that block.
+    pub blocks: u64,
+    /// Entries that allow.
+    pub allows: u64,
+}
+
 /// `GET /v1/status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
@@ -44,6 +53,8 @@ pub struct Status {
     pub process: Process,
     /// Generation, feeds, zones, filter and warnings.
     pub engine: EngineStatus,
+    /// What is blocked and allowed by hand.
+    pub live: LiveCounts,
     /// Counters of the DNS side.
     pub dns: DnsStats,
 }

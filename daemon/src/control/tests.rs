@@ -1,7 +1,7 @@
 //! The server and the client against a generation built from files, on a socket in a temporary directory.
 
 use super::client::{Client, ClientError};
-use super::report::{LiveChanged, Origin, Process, RemoveLive, SetLive};
+use super::report::{LiveChanged, LiveCounts, Origin, Process, RemoveLive, SetLive};
 use super::{Control, Server, bind};
 use crate::config::Config;
 use crate::core::feed::{Reject, RejectReason};
@@ -388,6 +388,7 @@ async fn networks_are_blocked_allowed_listed_and_taken_back() {
         shown,
         [("block", "203.0.113.7", end), ("block", "2001:db8:7::/48", end), ("allow", "192.0.2.7", None)]
     );
+    assert_eq!(client.status().await.unwrap().live, LiveCounts { blocks: 2, allows: 1 });
     assert_eq!(report.entries[0].reason, "spam\u{fffd}\u{fffd}run");
     // SAFETY: reads a number, cannot fail.
     assert_eq!(report.entries[0].by, unsafe { libc::getuid() });

@@ -152,6 +152,11 @@ impl LiveTable {
         &self.entries
     }
 
+    /// How many entries do this.
+    pub fn count(&self, action: Action) -> usize {
+        self.entries.iter().filter(|entry| entry.action == action).count()
+    }
+
     /// The image, as the kernel program reads it; `None` without entries.
     pub fn words(&self) -> Option<&[u32]> {
         self.compiled.as_ref().map(|compiled| compiled.table.words())

@@ -16,12 +16,21 @@ pub struct Line {
 impl Line {
     /// From 198.51.100.66, to be listed, and 198.51.100.2, which is not.
     pub fn v4(cable: &Cable) -> Self {
-        Self::new(cable, "198.51.100.66", "198.51.100.2", "198.51.100.1")
+        Self::from(cable, "198.51.100.66")
     }
 
     /// From 2001:db8:1::66, to be listed, and 2001:db8:1::2, which is not.
     pub fn v6(cable: &Cable) -> Self {
-        Self::new(cable, "2001:db8:1::66", "2001:db8:1::2", "2001:db8:1::1")
+        Self::from(cable, "2001:db8:1::66")
+    }
+
+    /// From `listed`, which is to be listed and an address of the peer, and from the clean address of its family.
+    pub fn from(cable: &Cable, listed: &str) -> Self {
+        if listed.contains(':') {
+            Self::new(cable, listed, "2001:db8:1::2", "2001:db8:1::1")
+        } else {
+            Self::new(cable, listed, "198.51.100.2", "198.51.100.1")
+        }
     }
 
     fn new(cable: &Cable, listed: &str, clean: &str, host: &str) -> Self {

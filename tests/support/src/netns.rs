@@ -67,10 +67,24 @@ impl Drop for Namespace {
     }
 }
 
+/// Addresses of the host.
+const HOST: &[&str] = &["198.51.100.1", "2001:db8:1::1"];
+/// Addresses of the peer.
+const PEER: &[&str] = &[
+    "198.51.100.2",
+    "198.51.100.66",
+    "198.51.100.67",
+    "198.51.100.68",
+    "2001:db8:1::2",
+    "2001:db8:1::66",
+    "2001:db8:1::67",
+    "2001:db8:1::68",
+];
+
 /// Two namespaces and the cable between them: the host under test and a peer that sends.
 ///
-/// The host has 198.51.100.1 and 2001:db8:1::1 on `bt0`; the peer has 198.51.100.2 and .66 and 2001:db8:1::2 and ::66
-/// on `bt1`. Neighbours are fixed, so that no discovery runs in between.
+/// The host has 198.51.100.1 and 2001:db8:1::1 on `bt0`; the peer has 198.51.100.2 and .66 to .68 and 2001:db8:1::2 and
+/// ::66 to ::68 on `bt1`. Neighbours are fixed, so that no discovery runs in between.
 #[derive(Debug)]
 pub struct Cable {
     /// The side that filters.
@@ -97,26 +111,13 @@ impl Cable {
             "link add bt0 address 02:00:00:00:00:01 type veth peer name bt1 address 02:00:00:00:00:02 netns {}",
             peer.name
         ));
-        for (side, device, other, addresses, neighbours) in [
-            (
-                host,
-                "bt0",
-                "02:00:00:00:00:02",
-                &["198.51.100.1/24", "2001:db8:1::1/64"][..],
-                &["198.51.100.2", "198.51.100.66", "2001:db8:1::2", "2001:db8:1::66"][..],
-            ),
-            (
-                peer,
-                "bt1",
-                "02:00:00:00:00:01",
-                &["198.51.100.2/24", "198.51.100.66/24", "2001:db8:1::2/64", "2001:db8:1::66/64"][..],
-                &["198.51.100.1", "2001:db8:1::1"][..],
-            ),
-        ] {
+        for (side, device, other, addresses, neighbours) in
+            [(host, "bt0", "02:00:00:00:00:02", HOST, PEER), (peer, "bt1", "02:00:00:00:00:01", PEER, HOST)]
+        {
             side.ip("link set lo up");
             for address in addresses {
-                let nodad = if address.contains(':') { "nodad" } else { "" };
-                side.ip(&format!("addr add {address} dev {device} {nodad}"));
+                let form = if address.contains(':') { "64 nodad" } else { "24" };
+                side.ip(&format!("addr add {address}/{form} dev {device}"));
             }
             side.ip(&format!("link set {device} up"));
             for neighbour in neighbours {
