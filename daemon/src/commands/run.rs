@@ -105,7 +105,7 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
         if resumed.serves() {
             dns = Door::Open(dns.open(&live, &stats)?);
         }
-        resumed.start_filter(&config);
+        resumed.start_filter(&config, &live);
         let store = open_store(&config.state_dir, claim)?;
         let fetcher = Arc::new(Fetcher::new()?);
         let live_entries = LiveEntries::load(live.clone(), &store);

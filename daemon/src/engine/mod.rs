@@ -306,7 +306,12 @@ impl Engine {
                 Err(error) => tracing::error!("cannot repair: {error}"),
             },
             Repair::Rebuild if self.is_held() => self.restore_damaged(),
-            Repair::Rebuild => self.publish(),
+            Repair::Rebuild => {
+                self.publish();
+                if self.dirty {
+                    self.restore_damaged();
+                }
+            }
         }
         self.report();
     }

@@ -242,7 +242,7 @@ impl Verifier {
 impl PacketFilter {
     /// Compares the kernel's table with what is expected; `None` where no filter is loaded.
     fn compare(&self, probes: &[Probe]) -> Result<Option<Vec<Mismatch>>, FilterError> {
-        let Self::On(filter) = self else { return Ok(None) };
+        let Self::On { filter, .. } = self else { return Ok(None) };
         let mut mismatches = Vec::new();
         for probe in probes {
             match filter.probe(probe.address)? {

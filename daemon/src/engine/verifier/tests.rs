@@ -185,7 +185,7 @@ async fn a_foreign_table_in_the_kernel_is_found_and_replaced() {
     assert_eq!(rig.round().await, Repair::None);
     assert!(rig.last().kernel);
     // Behind the engine's back.
-    rig.filter.publish(Table::default().words()).unwrap();
+    rig.filter.publish(&Table::default()).unwrap();
     assert_eq!(rig.round().await, Repair::Republish);
     let example = rig.last().example.unwrap();
     assert!(example.contains("the kernel says not listed, right is listing "), "{example}");
