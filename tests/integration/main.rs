@@ -15,6 +15,7 @@ mod hold;
 mod http;
 mod live;
 mod load;
+mod pages;
 mod preview;
 mod queries;
 mod reload;

@@ -206,6 +206,14 @@ impl Publisher {
         self.current = Some(generation);
     }
 
+    /// Flips a bit in the image of what should be live.
+    #[cfg(test)]
+    pub(super) fn damage(&mut self) {
+        let mut damaged = Generation::clone(self.current.as_ref().unwrap());
+        damaged.table = damaged.table.damaged();
+        self.current = Some(Arc::new(damaged));
+    }
+
     /// Tries again to write the live generation, if that failed.
     pub(super) fn retry_file(&mut self) {
         if let Some(live) = &self.current {
