@@ -85,7 +85,7 @@ fn a_large_table_is_in_the_pages_of_the_kernel_and_not_in_memory_of_its_own() {
     let bytes = table_bytes(&site);
     assert!(bytes > 32 << 20, "the table is too small to be told from the rest: {bytes}");
     let [pages] = wait_shared_pages(&daemon, 1)[..] else { panic!("one table, one mapping") };
-    assert_eq!(pages, bytes.next_multiple_of(4096));
+    assert!((bytes..bytes + (64 << 10)).contains(&pages), "{pages} bytes mapped of {bytes}");
     let with_filter = own_memory(&daemon);
     daemon.stop();
 
@@ -94,7 +94,7 @@ fn a_large_table_is_in_the_pages_of_the_kernel_and_not_in_memory_of_its_own() {
     let without = own_memory(&daemon);
     println!("own memory: {with_filter} with the filter, {without} without, table {bytes}");
     assert!(without > bytes, "without a filter it is in own memory: {without}");
-    assert!(with_filter < bytes, "{with_filter} bytes of own memory beside a table of {bytes}");
+    assert!(with_filter < bytes / 2, "{with_filter} bytes of own memory beside a table of {bytes}");
 }
 
 #[test]

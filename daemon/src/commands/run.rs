@@ -4,6 +4,7 @@
 //! first generation from disk and local files, answers if there were none so far, readiness; only then the network is
 //! asked for feeds.
 
+use crate::allocator;
 use crate::collector::{FetchError, Fetcher};
 use crate::config::{Config, ConfigErrors};
 use crate::control::report::{Process, Reload};
@@ -77,6 +78,7 @@ enum ReloadError {
 
 /// Runs until a signal stops it.
 pub(super) fn run(path: &Path) -> Result<(), RunError> {
+    allocator::give_back_large_buffers();
     let config = Arc::new(Config::load(path)?);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
