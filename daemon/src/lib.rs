@@ -16,8 +16,9 @@
 //! - [`commands`]: one file per subcommand; `run` wires everything together.
 //!
 //! Edges of the process, used by `main` and the commands: [`cli`] (the command line), [`logging`] (events to standard
-//! error), [`signals`] (what operators ask for), [`notify`] (what systemd is told).
+//! error), [`allocator`] (large buffers), [`signals`] (what operators ask for), [`notify`] (what systemd is told).
 
+pub mod allocator;
 pub mod cli;
 pub mod collector;
 pub mod commands;

@@ -220,6 +220,17 @@ impl Daemon {
         self.log.wait_from(loaded.after, "generation published");
     }
 
+    /// A file below `/proc` that tells of the process.
+    pub(crate) fn proc(&self, name: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).unwrap()
+    }
+
+    /// What is behind each of its descriptors, as far as they stay open while this looks.
+    pub(crate) fn descriptors(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        entries.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok()).collect()
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, number: i32) {
         let pid = self.child.id().try_into().unwrap();

@@ -17,6 +17,7 @@ mod http;
 mod kill;
 mod live;
 mod load;
+mod pages;
 mod preview;
 mod publish;
 mod queries;

@@ -4,6 +4,7 @@
 //! first generation from disk and local files, answers if there were none so far, readiness; only then the network is
 //! asked for feeds.
 
+use crate::allocator;
 use crate::collector::{FetchError, Fetcher};
 use crate::config::{Config, ConfigErrors};
 use crate::control::report::{Process, Reload};
@@ -77,6 +78,7 @@ enum ReloadError {
 
 /// Runs until a signal stops it.
 pub(super) fn run(path: &Path) -> Result<(), RunError> {
+    allocator::give_back_large_buffers();
     let config = Arc::new(Config::load(path)?);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -105,7 +107,7 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
         if resumed.serves() {
             dns = Door::Open(dns.open(&live, &stats)?);
         }
-        resumed.start_filter(&config);
+        resumed.start_filter(&config, &live);
         let store = open_store(&config.state_dir, claim)?;
         let fetcher = Arc::new(Fetcher::new()?);
         let live_entries = LiveEntries::load(live.clone(), &store);

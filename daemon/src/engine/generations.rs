@@ -63,13 +63,20 @@ impl Resumed {
         self.served.is_some()
     }
 
-    /// Loads the packet filter, and puts the served generation into force there too.
-    pub fn start_filter(&mut self, config: &Config) {
+    /// Loads the packet filter, and puts the served generation into force there too; `live` then has it with the table
+    /// that both share.
+    pub fn start_filter(&mut self, config: &Config, live: &Live) {
         self.filter = PacketFilter::open(&config.filter);
-        if let Some(generation) = &self.served
-            && let Err(error) = self.filter.publish(generation.table.words())
-        {
-            tracing::error!(serial = generation.serial, "not in the packet filter: {error}");
+        let Some(generation) = self.served.as_ref().filter(|_| self.filter.is_on()) else { return };
+        match self.filter.publish(&generation.table) {
+            Ok(table) => {
+                let shared = Arc::new(Generation { table, ..Generation::clone(generation) });
+                live.publish(Arc::clone(&shared));
+                self.served = Some(shared);
+            }
+            Err(error) => {
+                tracing::error!(serial = generation.serial, "not in the packet filter: {error}");
+            }
         }
     }
 

@@ -106,11 +106,16 @@ impl Engine {
         }
     }
 
-    /// Puts the held generation into force again from its file: what is in memory is damaged, and must not be built anew.
+    /// Puts the live generation into force again from its file: what is in memory is damaged, and must not or cannot be
+    /// built anew.
     pub(super) fn restore_damaged(&mut self) {
-        match self.publisher.restore(self.live_serial(), &mut self.filter) {
-            Ok(()) => tracing::warn!("the held generation was read again from its file"),
-            Err(error) => tracing::error!("cannot repair: {error}; `blackthorn resume` builds a new one"),
+        let serial = self.live_serial();
+        match self.publisher.restore(serial, &mut self.filter) {
+            Ok(()) => tracing::warn!(serial, "the generation was read again from its file"),
+            Err(error) if self.is_held() => {
+                tracing::error!("cannot repair: {error}; `blackthorn resume` builds a new one");
+            }
+            Err(error) => tracing::error!("cannot repair: {error}"),
         }
     }
 
@@ -198,6 +203,7 @@ impl Engine {
         if let Err(error) = self.publisher.republish(&mut self.filter) {
             tracing::error!("the held generation is not in the packet filter: {error}");
         }
+        self.verifier.published();
     }
 
     /// Notes the hold in the store; says why not if it cannot be. It is in force either way.

@@ -9,7 +9,8 @@
 //! lookups.
 //!
 //! Memory: per feed the flattened segments (12 bytes a segment for IPv4, 48 for IPv6), held once and shared with the
-//! generation; while building, a second generation beside the live one.
+//! generation; while building, a second generation beside the live one. With a packet filter, the table of a published
+//! generation is in the kernel's map only, where both read it.
 
 pub mod disk;
 pub mod exclude;
@@ -306,7 +307,12 @@ impl Engine {
                 Err(error) => tracing::error!("cannot repair: {error}"),
             },
             Repair::Rebuild if self.is_held() => self.restore_damaged(),
-            Repair::Rebuild => self.publish(),
+            Repair::Rebuild => {
+                self.publish();
+                if self.dirty {
+                    self.restore_damaged();
+                }
+            }
         }
         self.report();
     }

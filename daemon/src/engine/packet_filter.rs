@@ -3,7 +3,8 @@
 use super::status::{FilterCounter, FilterStatus, InterfaceState};
 use crate::config;
 use crate::core::filter_plan::FilterPlan;
-use crate::filter::{self, Filter, FilterError, InterfaceStatus, Overlay};
+use crate::core::table::Table;
+use crate::filter::{self, Filter, FilterError, InterfaceStatus, Overlay, Published};
 use std::sync::Arc;
 
 /// Why it is off where nobody asked for it.
@@ -16,7 +17,12 @@ pub(super) enum PacketFilter {
     /// Configured, but it cannot run, and why. Tried again with the next reload.
     Off(String),
     /// Loaded.
-    On(Box<Filter>),
+    On {
+        /// The filter.
+        filter: Box<Filter>,
+        /// Has it been said that the daemon cannot read the kernel's tables in place?
+        told: bool,
+    },
 }
 
 impl PacketFilter {
@@ -29,7 +35,7 @@ impl PacketFilter {
         match Filter::open(&plan(config)) {
             Ok((filter, interfaces)) => {
                 log(&interfaces);
-                Self::On(Box::new(filter))
+                Self::On { filter: Box::new(filter), told: false }
             }
             Err(error) => {
                 tracing::warn!("{error}");
@@ -40,16 +46,18 @@ impl PacketFilter {
 
     /// Does it see packets?
     pub(super) fn is_on(&self) -> bool {
-        matches!(self, Self::On(_))
+        matches!(self, Self::On { .. })
     }
 
     /// Brings it in line with a new configuration; an interface that stays is not touched.
     pub(super) fn reconfigure(&mut self, config: &config::Filter) {
         match self {
-            Self::On(filter) if !config.interfaces.is_empty() => match filter.reconfigure(&plan(config)) {
-                Ok(interfaces) => log(&interfaces),
-                Err(error) => tracing::error!("packet filter unchanged: {error}"),
-            },
+            Self::On { filter, .. } if !config.interfaces.is_empty() => {
+                match filter.reconfigure(&plan(config)) {
+                    Ok(interfaces) => log(&interfaces),
+                    Err(error) => tracing::error!("packet filter unchanged: {error}"),
+                }
+            }
             Self::Unused if config.interfaces.is_empty() => {}
             _ => *self = Self::open(config),
         }
@@ -57,7 +65,7 @@ impl PacketFilter {
 
     /// Attaches to interfaces that have come, or come back, since.
     pub(super) fn refresh(&mut self, config: &config::Filter) {
-        let Self::On(filter) = self else { return };
+        let Self::On { filter, .. } = self else { return };
         let before = filter.status();
         match filter.reconfigure(&plan(config)) {
             Ok(after) if after != before => log(&after),
@@ -66,23 +74,28 @@ impl PacketFilter {
         }
     }
 
-    /// Puts a table image into force.
+    /// Puts a table into force. Gives back the same table for the readers: in the pages in which the kernel looks, so
+    /// that it is in memory once; without a filter, or if it cannot be shared, the one given.
     ///
     /// # Errors
-    /// Then the previous image stays in force.
-    pub(super) fn publish(&mut self, words: &[u32]) -> Result<(), FilterError> {
-        match self {
-            Self::On(filter) => filter.publish(words).map(|published| {
-                tracing::debug!(bytes = published.bytes, took = ?published.took, "table published to the kernel");
-            }),
-            Self::Unused | Self::Off(_) => Ok(()),
-        }
+    /// Then the previous table stays in force.
+    pub(super) fn publish(&mut self, table: &Table) -> Result<Table, FilterError> {
+        let Self::On { filter, told } = self else { return Ok(table.clone()) };
+        let Published { took, bytes, table: shared } = filter.publish(table.words())?;
+        tracing::debug!(bytes, ?took, "table published to the kernel");
+        Ok(shared.unwrap_or_else(|error| {
+            if !*told {
+                tracing::warn!("tables are in memory twice: {error}");
+            }
+            *told = true;
+            table.clone()
+        }))
     }
 
     /// Where the live entries go; `None` while there is no filter.
     pub(super) fn overlay(&self) -> Option<Arc<Overlay>> {
         match self {
-            Self::On(filter) => Some(filter.overlay()),
+            Self::On { filter, .. } => Some(filter.overlay()),
             Self::Unused | Self::Off(_) => None,
         }
     }
@@ -102,7 +115,7 @@ impl PacketFilter {
                 interfaces: config.interfaces.iter().map(|name| unattached(name)).collect(),
                 ..FilterStatus::default()
             },
-            Self::On(filter) => {
+            Self::On { filter, .. } => {
                 let (counters, note) = match filter.counters() {
                     Ok(counters) => (counters.iter().map(counter).collect(), None),
                     Err(error) => (Vec::new(), Some(error.to_string())),

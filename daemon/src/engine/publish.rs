@@ -137,11 +137,10 @@ impl Publisher {
     /// # Errors
     /// Then nothing has changed.
     pub(super) fn restore(&mut self, serial: u32, filter: &mut PacketFilter) -> Result<(), HoldError> {
-        let generation = Arc::new(self.earlier(serial)?);
+        let mut generation = self.earlier(serial)?;
         self.live_entries.check(&generation)?;
-        filter.publish(generation.table.words())?;
-        self.live_entries.publish(Arc::clone(&generation), filter.overlay());
-        self.current = Some(generation);
+        generation.table = filter.publish(&generation.table)?;
+        self.serve(generation, filter);
         Ok(())
     }
 
@@ -158,21 +157,23 @@ impl Publisher {
 
     /// Puts a generation into force, or leaves the one before in force everywhere.
     pub(super) fn publish(&mut self, next: Next, filter: &mut PacketFilter) -> Result<(), PublishError> {
-        let Next { generation, digest, started } = next;
+        let Next { mut generation, digest, started } = next;
         self.live_entries.check(&generation)?;
         let serial = generation.serial;
         // On disk first, so that what anybody has seen is served again after a crash.
         self.keeper.write(&generation, self.live().as_deref());
         // The kernel next: if it refuses, the readers keep the old generation too.
-        if let Err(error) = filter.publish(generation.table.words()) {
-            if serial != self.serial {
-                self.keeper.withdraw(serial);
+        match filter.publish(&generation.table) {
+            // With this goes the image in our own memory, if there is another now.
+            Ok(table) => generation.table = table,
+            Err(error) => {
+                if serial != self.serial {
+                    self.keeper.withdraw(serial);
+                }
+                return Err(error.into());
             }
-            return Err(error.into());
         }
-        let generation = Arc::new(generation);
-        self.live_entries.publish(Arc::clone(&generation), filter.overlay());
-        self.current = Some(generation);
+        self.serve(generation, filter);
         self.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if serial != self.serial {
             tracing::info!(serial, took_ms = self.took_ms, "generation published");
@@ -182,12 +183,35 @@ impl Publisher {
         Ok(())
     }
 
-    /// Puts what should be live into force once more, in the kernel and before the readers.
-    pub(super) fn republish(&mut self, filter: &mut PacketFilter) -> Result<(), FilterError> {
+    /// Puts what should be live into force once more, in the kernel and before the readers. The kernel's pages may be
+    /// the only copy of its image in memory: one that is damaged is not copied, but read again from the generation file.
+    ///
+    /// # Errors
+    /// Then nothing has changed.
+    pub(super) fn republish(&mut self, filter: &mut PacketFilter) -> Result<(), HoldError> {
         let Some(current) = &self.current else { return Ok(()) };
-        filter.publish(current.table.words())?;
-        self.live_entries.publish(Arc::clone(current), filter.overlay());
+        if !current.table.is_intact() {
+            return self.restore(current.serial, filter);
+        }
+        let table = filter.publish(&current.table)?;
+        let generation = Generation { table, ..Generation::clone(current) };
+        self.serve(generation, filter);
         Ok(())
+    }
+
+    /// Puts what the kernel has already before the readers, live entries over it.
+    fn serve(&mut self, generation: Generation, filter: &PacketFilter) {
+        let generation = Arc::new(generation);
+        self.live_entries.publish(Arc::clone(&generation), filter.overlay());
+        self.current = Some(generation);
+    }
+
+    /// Flips a bit in the image of what should be live.
+    #[cfg(test)]
+    pub(super) fn damage(&mut self) {
+        let mut damaged = Generation::clone(self.current.as_ref().unwrap());
+        damaged.table = damaged.table.damaged();
+        self.current = Some(Arc::new(damaged));
     }
 
     /// Tries again to write the live generation, if that failed.

@@ -3,7 +3,8 @@
 //!
 //! A round begins as a task beside the engine (image and DNS take time) and ends on the engine's thread with the kernel,
 //! whose handle the engine owns. What is wrong is counted, logged, shown, and repaired by publishing again, at most once
-//! a minute. That the image says what was merged is checked before it is published, by [`crate::core::build`].
+//! a minute. With a packet filter the image is in the kernel's own pages, so a damaged one is damaged for both: it is
+//! never the source of a repair, but built again, or read from its file. That the image says what was merged is checked before it is published, by [`crate::core::build`].
 //!
 //! Bounds of a round: [`MAX_PROBES`] addresses, each probed once in the kernel (some 10 ms in all); [`MAX_QUESTIONS`] DNS
 //! questions, one at a time; one pass over the image.
@@ -242,7 +243,7 @@ impl Verifier {
 impl PacketFilter {
     /// Compares the kernel's table with what is expected; `None` where no filter is loaded.
     fn compare(&self, probes: &[Probe]) -> Result<Option<Vec<Mismatch>>, FilterError> {
-        let Self::On(filter) = self else { return Ok(None) };
+        let Self::On { filter, .. } = self else { return Ok(None) };
         let mut mismatches = Vec::new();
         for probe in probes {
             match filter.probe(probe.address)? {

@@ -1,8 +1,8 @@
 //! The few `bpf(2)` calls that aya does not offer in the form needed: table maps that can be mapped and frozen, and
-//! links that never fall back to another way of attaching. Every unsafe block of the filter is here.
+//! links that never fall back to another way of attaching. Every unsafe block of the filter is here or in `table_map`.
 
 use blackthorn_common::abi::{CHUNK_BYTES, MMAPABLE};
-use libc::{c_int, c_long, c_void};
+use libc::{c_int, c_long};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
@@ -177,49 +177,6 @@ pub(super) fn attach(program: BorrowedFd<'_>, ifindex: u32, flags: u32) -> io::R
 pub(super) fn replace(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     bpf(&LinkUpdate { link_fd: number(link), new_prog_fd: number(program), flags: 0, old_prog_fd: 0 })
         .map(drop)
-}
-
-/// A writable mapping of the first words of a table map.
-pub(super) struct Mapping {
-    start: *mut u32,
-    words: usize,
-}
-
-impl Mapping {
-    /// Maps `words` words; fails when the map is smaller.
-    pub(super) fn new(map: BorrowedFd<'_>, words: usize) -> io::Result<Self> {
-        // SAFETY: a fresh mapping at an address of the kernel's choice touches no memory of ours; arguments are checked
-        // by the kernel.
-        let start = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                words * 4,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                map.as_raw_fd(),
-                0,
-            )
-        };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(Self { start: start.cast(), words })
-    }
-
-    /// The words, for writing.
-    pub(super) fn words(&mut self) -> &mut [u32] {
-        // SAFETY: the mapping starts on a page, has this many words, lives as long as `self`, and no program reads the
-        // map before it is published, which happens after the mapping is gone.
-        unsafe { std::slice::from_raw_parts_mut(self.start, self.words) }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: exactly the range that `new` mapped; slices of it cannot outlive `self`.
-        let result = unsafe { libc::munmap(self.start.cast::<c_void>(), self.words * 4) };
-        debug_assert_eq!(result, 0, "munmap of a whole mapping does not fail");
-    }
 }
 
 /// Index of an interface in the network namespace of this thread.

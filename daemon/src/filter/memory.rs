@@ -1,15 +1,19 @@
 //! Memory: is there room for one more table map? Asked before one is allocated, because the kernel does not refuse
 //! politely: it ends a process, and it may be ours.
 //!
-//! The table in force is in use already, so what must be free is the new one. Looked at are the memory limits of our
-//! control group and of those around it (version 2), and what the whole system has available. What cannot be read is no
-//! obstacle: then the allocation itself has to tell.
+//! The table in force is in use already, by kernel and daemon alike, and so is the image the new one is copied from, in
+//! memory of our own or in a file. So what must be free is the new map: the image goes when the map is in force, and the
+//! old map when its last reader lets go. Maps count as memory of the kernel; reading one in place makes it part of what
+//! a process has mapped of files, but not of the copies of files that are taken for reclaimable here.
+//!
+//! Looked at are the memory limits of our control group and of those around it (version 2), and what the whole system
+//! has available. What cannot be read is no obstacle: then the allocation itself has to tell.
 
 use super::FilterError;
 use std::fs;
 use std::path::Path;
 
-/// Left free for everything else, in bytes.
+/// Left free for everything else, in bytes. Page tables for reading the largest image take 2 MiB of it.
 const RESERVE: u64 = 16 << 20;
 
 /// The least room found, and where.

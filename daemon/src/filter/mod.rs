@@ -1,8 +1,8 @@
 //! The packet filter: keeps the kernel program loaded, its table current and the configured interfaces attached.
 //!
-//! In the order of the flow: `plan` sizes the table map (pure), `program` loads the kernel object and publishes tables
-//! into it if `memory` finds room, `overlay` the small table of live entries, `attach` puts it on interfaces, `counters`
-//! reads what it did. `bpf` holds the system calls, `privileges`
+//! In the order of the flow: `plan` sizes the table map (pure), `table_map` fills one, for kernel and daemon to read,
+//! `program` loads the kernel object and publishes tables into it if `memory` finds room, `overlay` the small table of
+//! live entries, `attach` puts it on interfaces, `counters` reads what it did. `bpf` holds the system calls, `privileges`
 //! explains refusals. Everything lives by file descriptors: when the process ends, however it ends, the kernel detaches
 //! the program and frees its memory.
 
@@ -14,6 +14,7 @@ mod overlay;
 mod plan;
 mod privileges;
 mod program;
+mod table_map;
 
 pub use attach::{AttachError, Attached};
 pub use counters::Counters;
@@ -21,6 +22,7 @@ pub use overlay::Overlay;
 pub use program::LinkHeader;
 
 use crate::core::filter_plan::FilterPlan;
+use crate::core::table::Table;
 use attach::Attachment;
 use blackthorn_common::abi::Enforcement;
 use blackthorn_common::layout::header;
@@ -160,12 +162,15 @@ impl fmt::Display for InterfaceStatus {
 }
 
 /// A finished publication.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Published {
     /// From the call to the moment when no packet meets the old table any more.
     pub took: Duration,
     /// Size of the image.
     pub bytes: usize,
+    /// The same table, read in the very pages in which the kernel looks, or why that is not possible. It is not checked
+    /// again: [`Table::is_intact`]. The pages stay as long as the table does.
+    pub table: Result<Table, FilterError>,
 }
 
 /// The running packet filter. Dropping it detaches everything.
@@ -224,18 +229,19 @@ impl Filter {
     pub fn publish(&mut self, words: &[u32]) -> Result<Published, FilterError> {
         let start = Instant::now();
         check_image(words)?;
-        if self.program.class().fits(words.len()) {
+        let table = if self.program.class().fits(words.len()) {
             memory::check(self.program.class().bytes())?;
-            self.program.publish(words)?;
+            self.program.publish(words)?
         } else {
             let class =
                 SizeClass::for_words(words.len()).ok_or(FilterError::TooLarge { words: words.len() })?;
             memory::check(class.bytes())?;
             let mut program = Program::load(class, enforcement(&self.plan))?;
-            program.publish(words)?;
+            let table = program.publish(words)?;
             self.exchange(program)?;
-        }
-        Ok(Published { took: start.elapsed(), bytes: size_of_val(words) })
+            table
+        };
+        Ok(Published { took: start.elapsed(), bytes: size_of_val(words), table })
     }
 
     /// The table of live entries, asked before the one that [`Self::publish`] puts into force.

@@ -1,7 +1,7 @@
 //! The table of live entries in the kernel. It is published beside the large table, from another thread if need be, and
 //! stays in force when the program is exchanged for one of another size.
 
-use super::program::frozen_table;
+use super::table_map::FrozenMap;
 use super::{FilterError, bpf, check_image, kernel_error};
 use blackthorn_common::abi::{CHUNK_BYTES, OVERLAY_CHUNKS};
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,7 +16,7 @@ struct State {
     /// Where each loaded program looks: one array of maps, or two while programs are exchanged.
     slots: Vec<OwnedFd>,
     /// What is in all of them.
-    table: Option<OwnedFd>,
+    table: Option<FrozenMap>,
 }
 
 impl Overlay {
@@ -35,7 +35,7 @@ impl Overlay {
                 if size_of_val(words) > OVERLAY_CHUNKS as usize * CHUNK_BYTES {
                     return Err(FilterError::TooLarge { words: words.len() });
                 }
-                Some(frozen_table(OVERLAY_CHUNKS, words)?)
+                Some(FrozenMap::new(OVERLAY_CHUNKS, words)?)
             }
             None => None,
         };
@@ -73,7 +73,7 @@ impl Overlay {
     }
 }
 
-fn fill(slot: &OwnedFd, table: Option<&OwnedFd>, was_full: bool) -> Result<(), FilterError> {
+fn fill(slot: &OwnedFd, table: Option<&FrozenMap>, was_full: bool) -> Result<(), FilterError> {
     let filled = match table {
         Some(table) => bpf::set_slot(slot.as_fd(), table.as_fd()),
         None if was_full => bpf::empty_slot(slot.as_fd()),

@@ -1,13 +1,14 @@
 //! One loaded instance of the kernel program with its maps, made for one size of table.
 
-use super::bpf::{self, Mapping};
 use super::counters::Counters;
 use super::plan::{SizeClass, SizedObject};
+use super::table_map::FrozenMap;
 use super::{FilterError, kernel_error};
+use crate::core::table::Table;
 use aya::maps::{Array, ArrayOfMaps, Map, MapData, PerCpuArray};
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use blackthorn_common::abi::{self, CHUNK_BYTES, Conf, Count, Enforcement};
+use blackthorn_common::abi::{self, Conf, Count, Enforcement};
 use blackthorn_common::payload::Payload;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -73,11 +74,15 @@ impl Program {
     }
 
     /// Puts a table of at most [`Self::class`] into force. Each packet sees the old table or the new one as a whole;
-    /// when this returns, no packet uses the old one any more. On any error the old one stays.
-    pub(super) fn publish(&mut self, words: &[u32]) -> Result<(), FilterError> {
-        let table = frozen_table(self.class.chunks(), words)?;
-        let table = MapData::from_fd(table).map_err(|error| kernel_error("read back a table map", &error))?;
-        self.tables.set(0, &table, 0).map_err(|error| kernel_error("put a table into force", &error))
+    /// when this returns, no packet uses the old one any more. On any error the old one stays. Gives back the table
+    /// as it lies there, or why the daemon cannot read it there, which changes nothing else.
+    pub(super) fn publish(&mut self, words: &[u32]) -> Result<Result<Table, FilterError>, FilterError> {
+        let frozen = FrozenMap::new(self.class.chunks(), words)?;
+        let table = frozen.table();
+        let map =
+            MapData::from_fd(frozen.into()).map_err(|error| kernel_error("read back a table map", &error))?;
+        self.tables.set(0, &map, 0).map_err(|error| kernel_error("put a table into force", &error))?;
+        Ok(table)
     }
 
     /// Where the program looks for the table of live entries.
@@ -139,20 +144,6 @@ impl Program {
         let program = self.ebpf.program(name).ok_or_else(|| missing(name))?;
         program.try_into().map_err(|_| missing(name))
     }
-}
-
-/// A new table map with this image in it, which nobody can change any more.
-pub(super) fn frozen_table(chunks: u32, words: &[u32]) -> Result<OwnedFd, FilterError> {
-    let table = bpf::create_table(chunks).map_err(|error| match error.raw_os_error() {
-        Some(libc::ENOMEM) => FilterError::Memory { bytes: chunks as usize * CHUNK_BYTES },
-        _ => kernel_error("create a table map", &error),
-    })?;
-    let mut mapping =
-        Mapping::new(table.as_fd(), words.len()).map_err(|error| kernel_error("map a table map", &error))?;
-    mapping.words().copy_from_slice(words);
-    drop(mapping);
-    bpf::freeze(table.as_fd()).map_err(|error| kernel_error("freeze a table map", &error))?;
-    Ok(table)
 }
 
 /// `XDP_DROP` of the kernel.

@@ -150,6 +150,25 @@ async fn a_damaged_image_is_built_again() {
     assert_eq!(rig.last().example.unwrap(), "the table image in memory is damaged");
 }
 
+/// With a filter that image is the kernel's own: a copy of it would repair nothing.
+#[tokio::test]
+async fn a_damaged_image_is_never_published_again() {
+    let mut rig = Rig::new(|_| PacketFilter::Unused);
+    let right = rig.publisher.live().unwrap();
+    rig.publisher.damage();
+    rig.publisher.republish(&mut rig.filter).unwrap();
+    let repaired = rig.publisher.live().unwrap();
+    assert!(repaired.table.is_intact() && repaired.table == right.table);
+    assert_eq!(repaired.serial, right.serial);
+    assert_eq!(rig.round().await, Repair::None);
+
+    std::fs::remove_dir_all(rig.config.state_dir.join("generations")).unwrap();
+    rig.publisher.damage();
+    let error = rig.publisher.republish(&mut rig.filter).unwrap_err().to_string();
+    assert!(error.contains("generation"), "{error}");
+    assert!(rig.live.get().unwrap().table.is_intact(), "the readers keep what they had");
+}
+
 #[tokio::test]
 async fn a_round_over_an_older_generation_says_nothing() {
     let mut rig = Rig::new(|_| PacketFilter::Unused);
@@ -185,7 +204,7 @@ async fn a_foreign_table_in_the_kernel_is_found_and_replaced() {
     assert_eq!(rig.round().await, Repair::None);
     assert!(rig.last().kernel);
     // Behind the engine's back.
-    rig.filter.publish(Table::default().words()).unwrap();
+    rig.filter.publish(&Table::default()).unwrap();
     assert_eq!(rig.round().await, Repair::Republish);
     let example = rig.last().example.unwrap();
     assert!(example.contains("the kernel says not listed, right is listing "), "{example}");
