@@ -12,7 +12,8 @@ use blackthorn::core::network::Network;
 use blackthorn::core::span::Span;
 use blackthorn::core::table::Table;
 use blackthorn_testkit::prefixes::{clustered_hosts_v4, scattered_v4, scattered_v6};
-use measure::{Aim, ROUNDS, Rounds, report, size, timed};
+use criterion::Criterion;
+use measure::{Aim, Clock, Group, SAMPLES, Samples, criterion, report, size};
 use std::error::Error;
 use std::fmt::Write;
 use std::net::Ipv4Addr;
@@ -26,54 +27,57 @@ fn main() -> Result<(), Box<dyn Error>> {
     if std::env::args().any(|argument| argument == CHILD) {
         return child();
     }
-    let million = feeds(1_000_000);
-    let mut times = Vec::new();
-    for _ in 0..ROUNDS {
-        let input = million.clone();
-        times.push(timed(|| compile(input)).0.as_secs_f64() * 1e3);
-    }
-    drop(million);
+    let mut criterion = criterion();
     let case = "3 feeds, IPv4 hosts and networks, 5 % IPv6";
-    report("merge and compile, 1 M", case, &Rounds::new(times, "ms"), None, Aim::AtMost(300.0));
+    let million = feeds(1_000_000);
+    time(&mut criterion, "merge and compile, 1 M", case, 300.0, || million.clone(), compile)?;
+    drop(million);
 
     let text = plain_list(1_000_000);
     let rules = Rules::new(Format::Plain);
-    let mut times = Vec::new();
-    for _ in 0..ROUNDS {
-        let (time, result) = timed(|| {
-            let parsed = parse(&rules, text.as_bytes())?;
-            compile(vec![parsed.entries])
-        });
-        result?;
-        times.push(time.as_secs_f64() * 1e3);
-    }
-    let case = format!("plain, {} lines, {} MB", size(1_000_000), text.len() / 1_000_000);
-    report("parse, merge and compile", &case, &Rounds::new(times, "ms"), None, Aim::AtMost(500.0));
+    let lines = format!("plain, {} lines, {} MB", size(1_000_000), text.len() / 1_000_000);
+    let work = |()| compile(vec![parse(&rules, text.as_bytes())?.entries]);
+    time(&mut criterion, "parse, merge and compile", &lines, 500.0, || (), work)?;
+    drop(text);
 
     let (mut times, mut peaks) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..SAMPLES {
         let output = Command::new(std::env::current_exe()?).arg(CHILD).output()?;
         let text = String::from_utf8(output.stdout)?;
         let mut words = text.split_whitespace().map(str::parse);
         times.push(words.next().ok_or("no time")??);
         peaks.push(words.next().ok_or("no peak")??);
     }
-    let case = "3 feeds, IPv4 hosts and networks, 5 % IPv6";
-    report("merge and compile, 10 M", case, &Rounds::new(times, "s"), None, Aim::AtMost(4.0));
+    report("merge and compile, 10 M", case, &Samples::new(times, "s"), None, Aim::AtMost(4.0));
     report(
         "its peak memory",
         "whole process, entries included",
-        &Rounds::new(peaks, "MiB"),
+        &Samples::new(peaks, "MiB"),
         None,
         Aim::AtMost(1024.0),
     );
     Ok(())
 }
 
+/// Reports how many milliseconds `work` takes, and whether it is at most `limit`.
+fn time<I>(
+    criterion: &mut Criterion,
+    what: &str,
+    case: &str,
+    limit: f64,
+    input: impl FnMut() -> I,
+    work: impl FnMut(I) -> Result<Table, Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    if let Some(times) = Group::new(criterion, Clock::Thread, what, case).time("ours", input, work)? {
+        report(what, case, &times.map("ms", |time| time / 1e6), None, Aim::AtMost(limit));
+    }
+    Ok(())
+}
+
 /// One round of ten million: prints CPU seconds, and the peak of this process in MiB.
 fn child() -> Result<(), Box<dyn Error>> {
     let input = feeds(TEN_MILLION);
-    let (time, result) = timed(|| compile(input));
+    let (time, result) = Clock::Thread.time(|| compile(input));
     result?;
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;

@@ -21,9 +21,9 @@ use blackthorn_testkit::prefixes::{
     clustered_hosts_v4, clustered_hosts_v6, flatten_nested, scattered_v4, scattered_v6,
 };
 use blackthorn_testkit::random::Random;
-use measure::{Aim, ROUNDS, Rounds, report, size, skipped, timed};
+use criterion::Criterion;
+use measure::{Aim, Clock, Group, criterion, report, size, skipped};
 use std::error::Error;
-use std::time::Instant;
 
 const SIZES: [(usize, f64); 2] = [(120_000, 60.0), (1_000_000, 400.0)];
 /// Addresses in a map value of `ebpf/bench`, and number of its values.
@@ -47,9 +47,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         Err(why) => return Err(why.into()),
     };
-    publish(filter)?;
+    let mut criterion = criterion();
+    publish(&mut criterion, filter)?;
     match std::env::var_os("BLACKTHORN_BENCH_OBJECT") {
-        Some(path) => lookups(&std::fs::read(path)?),
+        Some(path) => lookups(&mut criterion, &std::fs::read(path)?),
         None => {
             skipped("lookup in the kernel", "no object, run `cargo xtask bench`");
             Ok(())
@@ -58,28 +59,33 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// From merged segments to a table in force, by the clock: the call waits for packets under way.
-fn publish(mut filter: Filter) -> Result<(), Box<dyn Error>> {
+fn publish(criterion: &mut Criterion, mut filter: Filter) -> Result<(), Box<dyn Error>> {
     for (count, aim) in SIZES {
-        let (v4, v6) = (mixed_v4(count - count / 20), mixed_v6(count / 20));
-        let (v4, v6) = (segments(v4), segments(v6));
-        let (mut all, mut only) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            let start = Instant::now();
-            let table = Table::compile(&v4, &v6)?;
-            let compiled = start.elapsed();
-            filter.publish(table.words())?;
-            all.push(start.elapsed().as_secs_f64() * 1e3);
-            only.push((start.elapsed() - compiled).as_secs_f64() * 1e3);
-        }
+        let v4 = segments(mixed_v4(count - count / 20));
+        let v6 = segments(mixed_v6(count / 20));
+        let table = Table::compile(&v4, &v6)?;
         let case = format!("mixed, 5 % IPv6, {}", size(count));
-        report("compile and publish", &case, &Rounds::new(all, "ms"), None, Aim::AtMost(aim));
-        report("publish", &case, &Rounds::new(only, "ms"), None, Aim::None);
+        let all = |()| {
+            let table = Table::compile(&v4, &v6)?;
+            filter.publish(table.words())?;
+            Ok(table)
+        };
+        let what = "compile and publish";
+        let times = Group::new(criterion, Clock::Wall, what, &case).time("ours", || (), all)?;
+        if let Some(times) = times {
+            report(what, &case, &times.map("ms", |time| time / 1e6), None, Aim::AtMost(aim));
+        }
+        let only = |()| Ok(filter.publish(table.words())?);
+        let times = Group::new(criterion, Clock::Wall, "publish", &case).time("ours", || (), only)?;
+        if let Some(times) = times {
+            report("publish", &case, &times.map("ms", |time| time / 1e6), None, Aim::None);
+        }
     }
     Ok(())
 }
 
-/// Image and trie with the same content, by turns.
-fn lookups(object: &[u8]) -> Result<(), Box<dyn Error>> {
+/// Image and trie with the same content, one after the other.
+fn lookups(criterion: &mut Criterion, object: &[u8]) -> Result<(), Box<dyn Error>> {
     for (count, _) in SIZES {
         let v4 = mixed_v4(count);
         let segments = segments(v4.clone());
@@ -97,7 +103,7 @@ fn lookups(object: &[u8]) -> Result<(), Box<dyn Error>> {
             prefixes.map(|(first, len)| Key::new(len.into(), first.to_be_bytes())).collect()
         };
         let entries = v4.iter().flat_map(|rule| keys(rule).into_iter().map(|key| (key, rule.value)));
-        Bench::new(object, &table, &addresses)?.compare(Names::V4, count, entries)?;
+        Bench::new(object, &table, &addresses)?.compare(criterion, Names::V4, count, entries)?;
     }
     for (count, _) in SIZES {
         let v6 = mixed_v6(count);
@@ -117,7 +123,7 @@ fn lookups(object: &[u8]) -> Result<(), Box<dyn Error>> {
             prefixes.map(|(first, len)| Key::new(len.into(), first.to_be_bytes())).collect()
         };
         let entries = v6.iter().flat_map(|rule| keys(rule).into_iter().map(|key| (key, rule.value)));
-        Bench::new(object, &table, &addresses)?.compare(Names::V6, count, entries)?;
+        Bench::new(object, &table, &addresses)?.compare(criterion, Names::V6, count, entries)?;
     }
     Ok(())
 }
@@ -176,6 +182,7 @@ impl Bench {
     /// Fills the trie, checks that both find the same, and reports.
     fn compare<K: aya::Pod>(
         &mut self,
+        criterion: &mut Criterion,
         names: Names,
         count: usize,
         entries: impl Iterator<Item = (Key<K>, u32)>,
@@ -185,32 +192,34 @@ impl Bench {
         for (key, value) in entries {
             trie.insert(&key, payload(value).bits(), 0)?;
         }
-        let all = [names.none, names.image, names.trie];
-        for name in all {
+        let mut found = Vec::new();
+        for name in [names.none, names.image, names.trie] {
             let program: &mut Xdp = self.ebpf.program_mut(name).ok_or("no program")?.try_into()?;
             program.load()?;
+            let before = self.found()?;
+            self.run(name)?;
+            found.push(self.found()?.wrapping_sub(before));
         }
-        let mut times = [(); 3].map(|()| Vec::new());
-        for _ in 0..ROUNDS {
-            let mut found = [0; 3];
-            for (which, name) in all.into_iter().enumerate() {
-                let before = self.found()?;
-                let program: &Xdp = self.ebpf.program(name).ok_or("no program")?.try_into()?;
-                let options =
-                    TestRunOptions { data_in: Some(&FRAME), repeat: RUNS, ..TestRunOptions::default() };
-                let (time, result) = timed(|| program.test_run(options));
-                result?;
-                times[which].push(time.as_secs_f64() * 1e9 / f64::from(RUNS));
-                found[which] = self.found()?.wrapping_sub(before);
-            }
-            assert_eq!(found[1], found[2], "image and trie find the same");
-        }
-        let [none, image, trie] = times;
-        let besides = Rounds::new(none, "ns").median();
-        let net = |times: Vec<f64>| Rounds::new(times.into_iter().map(|time| time - besides).collect(), "ns");
-        let case =
-            format!("{} mixed, half listed, {}; {besides:.1} ns a run deducted", names.family, size(count));
-        report("lookup in the kernel, LPM_TRIE", &case, &net(image), Some(&net(trie)), Aim::TimesPeer(8.0));
+        assert_eq!(found[1], found[2], "image and trie find the same");
+
+        let what = "lookup in the kernel, LPM_TRIE";
+        let case = format!("{} mixed, half listed, {}", names.family, size(count));
+        let mut group = Group::new(criterion, Clock::Thread, what, &case);
+        let mut time = |who, name| group.time(who, || (), |()| self.run(name));
+        let times = (time("none", names.none)?, time("ours", names.image)?, time("peer", names.trie)?);
+        let (Some(none), Some(image), Some(trie)) = times else { return Ok(()) };
+        let besides = none.median();
+        let [image, trie] = [image, trie].map(|all| all.map("ns", |time| (time - besides) / f64::from(RUNS)));
+        let case = format!("{case}; {:.1} ns a run deducted", besides / f64::from(RUNS));
+        report(what, &case, &image, Some(&trie), Aim::TimesPeer(8.0));
+        Ok(())
+    }
+
+    /// Asks for every address once.
+    fn run(&self, name: &str) -> Result<(), Box<dyn Error>> {
+        let program: &Xdp = self.ebpf.program(name).ok_or("no program")?.try_into()?;
+        let options = TestRunOptions { data_in: Some(&FRAME), repeat: RUNS, ..TestRunOptions::default() };
+        program.test_run(options)?;
         Ok(())
     }
 

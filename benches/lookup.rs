@@ -1,8 +1,7 @@
 //! Lookup time and memory of the table beside `ip_network_table`: match, miss and worst case, both families, ten
 //! thousand to ten million networks.
 //!
-//! Own loops instead of a bench framework: table and peer take turns round by round, so that whatever else the machine
-//! does hits both; and the answers of both are compared on the way.
+//! Both are asked the same addresses in the same order, again and again; the answers are compared before that.
 
 mod measure;
 
@@ -15,11 +14,12 @@ use blackthorn_testkit::prefixes::{
     clustered_hosts_v4, clustered_hosts_v6, flatten_nested, scattered_v4, scattered_v6, v4,
 };
 use blackthorn_testkit::random::Random;
+use criterion::Criterion;
 use ip_network::IpNetwork;
 use ip_network_table::IpNetworkTable;
-use measure::{Aim, ROUNDS, Rounds, report, size, timed};
+use measure::{Aim, Clock, Group, Samples, criterion, report, size};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::hint::black_box;
+use std::error::Error;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -49,15 +49,17 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-fn main() {
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut criterion = criterion();
+    // One set at a time: the peer takes gigabytes for the largest.
     for count in SIZES {
         let few = count / 4;
         let mut mixed = clustered_hosts_v4(1, count - few);
         mixed.extend(scattered_v4(2, few));
-        Set::new("IPv4 mixed", count, mixed).measure();
+        Set::new("IPv4 mixed", count, mixed).measure(&mut criterion)?;
         let mut mixed = clustered_hosts_v6(3, count - few);
         mixed.extend(scattered_v6(4, few));
-        Set::new("IPv6 mixed", count, mixed).measure();
+        Set::new("IPv6 mixed", count, mixed).measure(&mut criterion)?;
     }
     for count in [120_000, 1_000_000] {
         Set::new("IPv4 hosts, clustered", count, clustered_hosts_v4(1, count)).weigh(Aim::AtMost(16.0));
@@ -70,6 +72,7 @@ fn main() {
         Set::new("IPv4 networks of all lengths", count, scattered_v4(2, count)).weigh(Aim::None);
         Set::new("IPv6 networks of all lengths", count, scattered_v6(3, count)).weigh(Aim::None);
     }
+    Ok(())
 }
 
 /// A table and its peer with the same content.
@@ -139,7 +142,7 @@ impl<A: Family> Set<A> {
 
     /// Reports bytes for each network.
     fn weigh(&self, aim: Aim) {
-        let each = |bytes: usize| Rounds::new(vec![bytes as f64 / self.distinct as f64], "B");
+        let each = |bytes: usize| Samples::new(vec![bytes as f64 / self.distinct as f64], "B");
         let ours = each(self.table.words().len() * 4);
         report("memory for each entry", &self.case(), &ours, Some(&each(self.peer_bytes)), aim);
     }
@@ -149,54 +152,59 @@ impl<A: Family> Set<A> {
     }
 
     /// Reports memory and the time of each kind of lookup.
-    fn measure(&self) {
+    fn measure(&self, criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
         self.weigh(Aim::None);
         let mut random = Random::new(7);
-        for (kind, of) in [
-            (
-                "match",
-                &mut (|random: &mut Random, span: Span<A>| {
-                    let _ = random;
-                    Some(span.first)
-                }) as &mut dyn FnMut(&mut Random, Span<A>) -> Option<A>,
-            ),
-            ("miss", &mut |random, span| Some(A::elsewhere(random, span.first))),
-            // Next to a listed address: all the way down, for nothing.
-            ("worst", &mut |_, span| span.last.succ()),
-        ] {
-            let mut addresses: Vec<IpAddr> = Vec::with_capacity(PROBES);
-            while addresses.len() < PROBES {
-                let span = self.segments[random.below(self.segments.len() as u64) as usize].span;
-                let listed = |address: &IpAddr| self.table.lookup(*address).is_listed();
-                addresses.extend(
-                    of(&mut random, span)
-                        .map(A::to_ip)
-                        .filter(|address| listed(address) == (kind == "match")),
-                );
-            }
-            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-            for _ in 0..ROUNDS {
-                let (time, sum) = round(&addresses, |address| self.table.lookup(address).bits());
-                ours.push(time);
-                let (time, peer_sum) = round(&addresses, |address| {
-                    self.peer.longest_match(address).map_or(0, |(_, payload)| payload.bits())
-                });
-                theirs.push(time);
-                assert_eq!(sum, peer_sum, "{}: {kind}: both say the same", self.name);
-            }
-            let aim =
-                if [120_000, 1_000_000].contains(&self.count) { Aim::TimesPeer(4.0) } else { Aim::None };
-            let (ours, theirs) = (Rounds::new(ours, "ns"), Rounds::new(theirs, "ns"));
-            report(&format!("lookup, {kind}"), &self.case(), &ours, Some(&theirs), aim);
+        let listed = self.probes(&mut random, true, |_, span| Some(span.first));
+        self.compare(criterion, "lookup, match", &listed)?;
+        let elsewhere =
+            self.probes(&mut random, false, |random, span| Some(A::elsewhere(random, span.first)));
+        self.compare(criterion, "lookup, miss", &elsewhere)?;
+        // Next to a listed address: all the way down, for nothing.
+        let next = self.probes(&mut random, false, |_, span| span.last.succ());
+        self.compare(criterion, "lookup, worst", &next)
+    }
+
+    /// Addresses that `of` makes of segments in no order, all of them listed or none.
+    fn probes(
+        &self,
+        random: &mut Random,
+        listed: bool,
+        of: impl Fn(&mut Random, Span<A>) -> Option<A>,
+    ) -> Vec<IpAddr> {
+        let mut addresses = Vec::with_capacity(PROBES);
+        while addresses.len() < PROBES {
+            let span = self.segments[random.below(self.segments.len() as u64) as usize].span;
+            let address = of(random, span).map(A::to_ip);
+            addresses.extend(address.filter(|address| self.table.lookup(*address).is_listed() == listed));
         }
+        addresses
+    }
+
+    /// Reports the time of one lookup.
+    fn compare(
+        &self,
+        criterion: &mut Criterion,
+        what: &str,
+        addresses: &[IpAddr],
+    ) -> Result<(), Box<dyn Error>> {
+        let ours = |address| self.table.lookup(address).bits();
+        let theirs = |address| self.peer.longest_match(address).map_or(0, |(_, payload)| payload.bits());
+        for &address in addresses {
+            assert_eq!(ours(address), theirs(address), "{}: {what}: {address}", self.case());
+        }
+        let mut group = Group::new(criterion, Clock::Thread, what, &self.case());
+        let ours = group.time("ours", || (), |()| Ok(sum(addresses, ours)))?;
+        let theirs = group.time("peer", || (), |()| Ok(sum(addresses, theirs)))?;
+        let (Some(ours), Some(theirs)) = (ours, theirs) else { return Ok(()) };
+        let [ours, theirs] = [ours, theirs].map(|all| all.map("ns", |time| time / PROBES as f64));
+        let aim = if [120_000, 1_000_000].contains(&self.count) { Aim::TimesPeer(4.0) } else { Aim::None };
+        report(what, &self.case(), &ours, Some(&theirs), aim);
+        Ok(())
     }
 }
 
-/// ns per address, and the sum of what was found.
-fn round(addresses: &[IpAddr], lookup: impl Fn(IpAddr) -> u32) -> (f64, u32) {
-    let (time, sum) = timed(|| {
-        let sum = addresses.iter().fold(0u32, |sum, &address| sum.wrapping_add(lookup(address)));
-        black_box(sum)
-    });
-    (time.as_secs_f64() * 1e9 / addresses.len() as f64, sum)
+/// Of all that was found.
+fn sum(addresses: &[IpAddr], lookup: impl Fn(IpAddr) -> u32) -> u32 {
+    addresses.iter().fold(0, |sum, &address| sum.wrapping_add(lookup(address)))
 }

@@ -8,6 +8,7 @@ use crate::command::{announce, cargo, output, program, root};
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -60,12 +61,22 @@ fn bench(name: &str, object: Option<&PathBuf>) -> Result<Vec<Vec<String>>> {
         command.env("BLACKTHORN_BENCH_OBJECT", object);
     }
     let line = announce(&command);
-    let result =
-        command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start `{line}`"))?;
-    ensure!(result.status.success(), "`{line}` failed: {}", result.status);
-    let text = String::from_utf8(result.stdout).with_context(|| format!("output of `{line}`"))?;
-    let rows: Vec<Vec<String>> = text.lines().map(cells).collect();
-    ensure!(rows.iter().all(|row| row.len() == HEADINGS.len()), "`{line}` reports something else:\n{text}");
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{line}`"))?;
+    let mut rows = Vec::new();
+    for text in child.stdout.take().into_iter().flat_map(|stdout| BufReader::new(stdout).lines()) {
+        let text = text.with_context(|| format!("output of `{line}`"))?;
+        // Everything else is what criterion has to say, for whoever waits.
+        if text.contains('\t') {
+            rows.push(cells(&text));
+        } else {
+            eprintln!("{text}");
+        }
+    }
+    let status = child.wait().with_context(|| format!("waiting for `{line}`"))?;
+    ensure!(status.success(), "`{line}` failed: {status}");
+    ensure!(!rows.is_empty(), "`{line}` reports nothing");
+    ensure!(rows.iter().all(|row| row.len() == HEADINGS.len()), "`{line}` reports something else: {rows:?}");
     Ok(rows)
 }
 
@@ -110,10 +121,12 @@ fn load() -> String {
 /// The results as Markdown.
 fn document(machine: &[String], rows: &[Vec<String>]) -> String {
     let mut text = String::from(
-        "# Results\n\nWritten by `cargo xtask bench`. Each figure is the median of nine rounds, the fastest and the slowest \
-         in brackets; own and peer\ntake turns in one run. CPU time of the measuring thread, except for publishing, \
-         which is by the clock. Peers are\n`ip_network_table` 0.2 and, in the kernel, `LPM_TRIE`. Compare the columns of \
-         one run: figures of two machines say little\nabout each other.\n\n",
+        "# Results\n\nWritten by `cargo xtask bench`. Each figure is the median of eleven samples, the fastest and the slowest in \
+         brackets; own and peer\nare measured directly after one another in one process. Lookups ask the same addresses \
+         over and over, after a warm-up: both sides\nare warm, their part of the caches holds what fits. CPU time of \
+         the measuring thread, except for publishing, which is by the\nclock. Peers are `ip_network_table` 0.2 and, in \
+         the kernel, `LPM_TRIE`. Compare the columns of one run: figures of two machines\nsay little about each \
+         other.\n\n",
     );
     for line in machine {
         // Writing to a string does not fail.
