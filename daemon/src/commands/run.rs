@@ -6,7 +6,7 @@
 
 use crate::allocator;
 use crate::collector::{FetchError, Fetcher};
-use crate::config::{Config, ConfigErrors};
+use crate::config::{self, Config, ConfigErrors};
 use crate::control::report::{Process, Reload};
 use crate::control::{self, Control, ControlError};
 use crate::dns::{BindError, Bound, DnsServer};
@@ -20,6 +20,7 @@ use crate::store::{Claim, Opened, Recovered, Store, StoreError};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,7 +87,7 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
     let notifier = Arc::new(Notifier::from_env()?);
     let system = |doing| move |error| RunError::System { doing, error };
     let signals = Signals::install().map_err(system("install signal handlers"))?;
-    let dns = DnsServer::bind(&config.dns.listen)?;
+    let dns = DnsServer::bind(&config.dns.listen, workers(&config.dns))?;
     let control = control::bind(&config.control.socket)?;
     let claim = Store::claim(&config.state_dir);
     // Whatever else is wrong with the directory does not keep its generations from being served.
@@ -169,6 +170,11 @@ impl Door {
             Self::Open(server) => Ok(server),
         }
     }
+}
+
+/// Threads that answer UDP at each address: what is configured, or one for each core.
+fn workers(dns: &config::Dns) -> NonZeroUsize {
+    dns.workers.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// Opens the store, or what is readable of it: a full or read-only disk must not stop a daemon that can still serve its

@@ -5,6 +5,7 @@ use crate::core::entry::FeedId;
 use crate::core::listing::FeedIndex;
 use crate::core::zone::ZoneSpec;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 /// Differences between the running and a new configuration, one line each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +29,13 @@ impl Config {
             let (old, new) = (self.control.socket.display(), new.control.socket.display());
             changes.restart.push(format!("control.socket: {old} to {new}"));
         }
-        if self.dns != new.dns {
+        if self.dns.workers != new.dns.workers {
+            let name =
+                |workers: Option<NonZeroUsize>| workers.map_or("one for each core".into(), |n| n.to_string());
+            let (old, new) = (name(self.dns.workers), name(new.dns.workers));
+            changes.restart.push(format!("dns.workers: {old} to {new}"));
+        }
+        if self.dns.listen != new.dns.listen {
             changes.reload.push(format!("dns.listen: {:?} to {:?}", self.dns.listen, new.dns.listen));
         }
         by_name("feed", feeds(self), &feeds(new), &mut changes.reload);

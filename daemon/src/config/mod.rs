@@ -39,6 +39,7 @@ use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::de::DeTable;
@@ -74,6 +75,8 @@ pub struct Config {
 pub struct Dns {
     /// Addresses to answer on, by UDP and TCP. Empty: no DNS.
     pub listen: Vec<SocketAddr>,
+    /// Threads that answer UDP, at each address; as many as there are cores if absent.
+    pub workers: Option<NonZeroUsize>,
 }
 
 /// One feed.

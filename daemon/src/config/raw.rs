@@ -31,6 +31,8 @@ tables! {
     Dns as "[dns]" {
         /// Addresses and ports to answer on, each by UDP and TCP. An empty list turns DNS off.
         listen: Vec<Spanned<String>> = default r#"["127.0.0.1:5300"]"#,
+        /// Threads that answer UDP, at each address: 1 to 256, one for each core if absent.
+        workers: u64 = optional "4",
     }
 
     /// `[[feed]]`

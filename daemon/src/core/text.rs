@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use thiserror::Error;
 
 /// Longest text form of an address: eight groups of four hex digits.
-const LONGEST_ADDRESS: usize = 39;
+pub const LONGEST_ADDRESS: usize = 39;
 /// Octets of one string in TXT RDATA (RFC 1035 section 3.3).
 pub const MAX_STRING: usize = 255;
 /// Name, type, class, TTL and length in front of the RDATA, the name being a pointer.
@@ -76,6 +76,16 @@ impl Template {
         Ok(Self { literals: literals.into() })
     }
 
+    /// The pieces of the text for one address, given as text, and the octets they have together: at most what
+    /// [`Self::longest_rdata`] says.
+    pub fn pieces<'t>(&'t self, address: &'t str) -> (usize, impl Iterator<Item = &'t str>) {
+        let literals: usize = self.literals.iter().map(|text| text.len()).sum();
+        let len = literals + (self.literals.len() - 1) * address.len();
+        let first = self.literals.iter().take(1).map(|text| &**text);
+        let others = self.literals.iter().skip(1).flat_map(move |text| [address, text]);
+        (len, first.chain(others))
+    }
+
     /// The text for one address. It is never longer than [`Self::longest_rdata`] says.
     pub fn expand(&self, address: IpAddr) -> String {
         self.literals.join(&address.to_string())
@@ -99,7 +109,11 @@ mod tests {
     use super::*;
 
     fn expand(text: &str, address: &str) -> String {
-        Template::parse(text).unwrap().expand(address.parse().unwrap())
+        let template = Template::parse(text).unwrap();
+        let expanded = template.expand(address.parse().unwrap());
+        let (len, pieces) = template.pieces(address);
+        assert_eq!((pieces.collect::<String>().as_str(), len), (&*expanded, expanded.len()));
+        expanded
     }
 
     #[test]

@@ -153,7 +153,7 @@ mod tests {
         let live = Live::default();
         live.publish(Arc::new(generation));
         for listen in ["0.0.0.0:0", "[::1]:0"] {
-            let bound = DnsServer::bind(&[listen.parse().unwrap()]).unwrap();
+            let bound = DnsServer::bind(&[listen.parse().unwrap()], std::num::NonZeroUsize::MIN).unwrap();
             let server = bound.serve(live.clone(), Arc::default()).unwrap();
             let client = Client::connect(server.local_addrs()[0]).await.unwrap();
             assert!(client.server().ip().is_loopback());

@@ -1,12 +1,13 @@
 //! DNS: the live generation as a DNSBL over UDP and TCP.
 //!
-//! Flow: `bind` makes the sockets before privileges are dropped; `udp` and `tcp` move messages; `handler` turns one
+//! Flow: `bind` makes the sockets before privileges are dropped; `udp` (with `batch`) and `tcp` move messages; `handler` turns one
 //! message into at most one reply, asking [`crate::core::answer`] what to say; `wire` writes it down.
 //!
 //! The way round, [`client`] asks a server, for checks of our own port.
 //!
 //! Replies to the same octets are the same over every transport, except for their size.
 
+mod batch;
 mod bind;
 pub mod client;
 mod handler;
@@ -21,10 +22,12 @@ use crate::stats::Stats;
 use bind::Sockets;
 use handler::Handler;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use udp::Workers;
 
 /// How long a stopping listener waits for replies under way.
 const GRACE: Duration = Duration::from_secs(5);
@@ -33,25 +36,28 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Bound {
     sockets: Vec<Sockets>,
+    workers: NonZeroUsize,
 }
 
 /// A running server. Dropping it stops it at once; see [`Self::shutdown`] for the polite way.
 #[derive(Debug)]
 pub struct DnsServer {
     handler: Arc<Handler>,
+    workers: NonZeroUsize,
     listeners: Vec<Listener>,
 }
 
 impl DnsServer {
     /// Binds UDP and TCP at each address; repeated addresses count once. Port 0 takes a free port, the same for both.
+    /// `workers` is the number of threads, with a socket each, that answer UDP at each address.
     ///
     /// `0.0.0.0` and `[::]` can stand side by side: IPv6 sockets take IPv6 only.
     ///
     /// # Errors
     /// [`BindError`] for the first address that cannot be had; nothing stays bound.
-    pub fn bind(addresses: &[SocketAddr]) -> Result<Bound, BindError> {
-        let sockets = distinct(addresses).into_iter().map(Sockets::bind);
-        Ok(Bound { sockets: sockets.collect::<Result<_, _>>()? })
+    pub fn bind(addresses: &[SocketAddr], workers: NonZeroUsize) -> Result<Bound, BindError> {
+        let sockets = distinct(addresses).into_iter().map(|address| Sockets::bind(address, workers));
+        Ok(Bound { sockets: sockets.collect::<Result<_, _>>()?, workers })
     }
 
     /// The addresses served, with the ports taken, in the order of the configuration.
@@ -68,7 +74,7 @@ impl DnsServer {
         let wanted = distinct(addresses);
         let is_new = |address: &&SocketAddr| !self.listeners.iter().any(|l| l.configured == **address);
         let new: Vec<_> = wanted.iter().filter(is_new).copied().collect();
-        let started = Listener::start_all(Self::bind(&new)?, &self.handler)?;
+        let started = Listener::start_all(Self::bind(&new, self.workers)?, &self.handler)?;
         self.listeners.extend(started);
         let position = |listener: &Listener| wanted.iter().position(|w| *w == listener.configured);
         let (mut keep, close): (Vec<_>, Vec<_>) =
@@ -97,7 +103,8 @@ impl Bound {
     /// [`BindError`] if the runtime cannot take over a socket.
     pub fn serve(self, live: Live, stats: Arc<Stats>) -> Result<DnsServer, BindError> {
         let handler = Arc::new(Handler::new(live, stats));
-        Ok(DnsServer { listeners: Listener::start_all(self, &handler)?, handler })
+        let workers = self.workers;
+        Ok(DnsServer { listeners: Listener::start_all(self, &handler)?, handler, workers })
     }
 }
 
@@ -106,7 +113,8 @@ impl Bound {
 struct Listener {
     configured: SocketAddr,
     local: SocketAddr,
-    /// Never sent to: dropping it tells the tasks to stop.
+    udp: Workers,
+    /// Never sent to: dropping it tells the TCP task to stop.
     stop: watch::Sender<()>,
     tasks: JoinSet<()>,
 }
@@ -118,21 +126,28 @@ impl Listener {
 
     fn start(sockets: Sockets, handler: &Arc<Handler>) -> Result<Self, BindError> {
         let (configured, local) = (sockets.configured, sockets.local);
-        let (udp, tcp) = sockets.into_tokio()?;
+        let (udp, tcp) = sockets.into_parts()?;
         let (stop, stopped) = watch::channel(());
         let mut tasks = JoinSet::new();
-        tasks.spawn(udp::serve(udp, handler.clone(), stopped.clone()));
+        let fail = |source| BindError { address: configured, transport: SocketKind::Udp, source };
+        let (udp, ended) = Workers::start(udp, handler).map_err(fail)?;
+        for ended in ended {
+            tasks.spawn(async move {
+                // A worker that is gone without a word has ended as well.
+                let _ = ended.await;
+            });
+        }
         tasks.spawn(tcp::serve(tcp, handler.clone(), stopped));
         tracing::info!(address = %local, "answering dns over udp and tcp");
-        Ok(Self { configured, local, stop, tasks })
+        Ok(Self { configured, local, udp, stop, tasks })
     }
 }
 
 /// Stops listeners side by side; what is not done after [`GRACE`] is cut off.
 async fn close_all(listeners: Vec<Listener>) {
     let mut closing = JoinSet::new();
-    for Listener { local, stop, mut tasks, .. } in listeners {
-        drop(stop);
+    for Listener { local, udp, stop, mut tasks, .. } in listeners {
+        drop((udp, stop));
         closing.spawn(async move {
             let finished = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} });
             match finished.await {

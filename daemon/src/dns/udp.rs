@@ -1,42 +1,95 @@
-//! UDP: a datagram in, a datagram out, on one socket.
+//! UDP: a thread for each worker, with a socket of its own at the same address, among which the kernel spreads the
+//! clients (SO_REUSEPORT). Two system calls move a batch of datagrams; nothing else is asked of the system.
 
+use super::batch::Batch;
 use super::handler::Handler;
 use crate::core::answer::Transport;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
-use tokio::net::UdpSocket;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
-/// Octets read of a datagram. No sensible query comes near; of a longer one the front is read.
-const MAX_QUERY: usize = 4096;
 /// Wait after a failed receive, so that a broken socket does not take a whole core.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers datagrams until the sender of `stop` is dropped.
-pub(super) async fn serve(socket: UdpSocket, handler: Arc<Handler>, mut stop: watch::Receiver<()>) {
-    let stats = &handler.stats().dns;
-    let mut query = vec![0; MAX_QUERY];
-    let mut reply = Vec::new();
-    loop {
-        let received = tokio::select! {
-            received = socket.recv_from(&mut query) => received,
-            _ = stop.changed() => return,
+/// The workers of one address. Dropping it stops them, after the batch in hand.
+#[derive(Debug)]
+pub(super) struct Workers {
+    sockets: Vec<Arc<UdpSocket>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Workers {
+    /// Starts a worker for each socket; the receivers tell when they have ended.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub(super) fn start(
+        sockets: Vec<UdpSocket>,
+        handler: &Arc<Handler>,
+    ) -> io::Result<(Self, Vec<oneshot::Receiver<()>>)> {
+        let sockets = sockets.into_iter().map(Arc::new).collect();
+        let workers = Self { sockets, stop: Arc::default() };
+        let ended = workers.sockets.iter().map(|socket| {
+            let (ending, ended) = oneshot::channel();
+            let worker = Worker {
+                socket: Arc::clone(socket),
+                handler: Arc::clone(handler),
+                stop: Arc::clone(&workers.stop),
+            };
+            thread::Builder::new().name("dns-udp".into()).spawn(move || {
+                worker.serve();
+                // Nobody listens any more if the server was dropped.
+                let _ = ending.send(());
+            })?;
+            Ok(ended)
+        });
+        let ended = ended.collect::<io::Result<_>>()?;
+        Ok((workers, ended))
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        for socket in &self.sockets {
+            // Wakes a waiting receive. It says "not connected", which is true and does not matter.
+            let _ = socket2::SockRef::from(&**socket).shutdown(std::net::Shutdown::Both);
+        }
+    }
+}
+
+struct Worker {
+    socket: Arc<UdpSocket>,
+    handler: Arc<Handler>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Worker {
+    fn serve(self) {
+        let stats = &self.handler.stats().dns;
+        let mut batch = Batch::new();
+        let respond = |message: &[u8], client: SocketAddr, reply: &mut Vec<u8>| {
+            self.handler.respond(message, client, Transport::Udp, reply)
         };
-        let (len, client) = match received {
-            Ok(received) => received,
-            Err(error) => {
-                stats.socket_errors.add_one();
-                tracing::warn!(%error, "cannot receive dns queries, trying on");
-                tokio::time::sleep(PAUSE).await;
-                continue;
+        while !self.stop.load(Ordering::Acquire) {
+            match batch.receive(&self.socket) {
+                Ok(count) => {
+                    let sent = batch.reply(&self.socket, count, respond);
+                    if sent.failed > 0 {
+                        stats.socket_errors.add(sent.failed);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    stats.socket_errors.add_one();
+                    tracing::warn!(%error, "cannot receive dns queries, trying on");
+                    thread::sleep(PAUSE);
+                }
             }
-        };
-        let message = query.get(..len).unwrap_or_default();
-        if handler.respond(message, client, Transport::Udp, &mut reply)
-            && let Err(error) = socket.send_to(&reply, client).await
-        {
-            stats.socket_errors.add_one();
-            tracing::debug!(%error, %client, "cannot send dns reply");
         }
     }
 }

@@ -4,8 +4,10 @@
 use crate::core::answer::{Answer, CLASS_IN, Ede, Rcode, Records, Soa, qtype};
 use crate::core::name::{DomainName, QuestionName};
 use crate::core::query::{Echo, HEADER, Head};
-use crate::core::text::MAX_STRING;
+use crate::core::text::{LONGEST_ADDRESS, MAX_STRING, Template};
 use crate::core::zone::{SOA_EXPIRE, SOA_REFRESH, SOA_RETRY, Zone};
+use std::io::Write;
+use std::net::IpAddr;
 
 /// Largest reply over UDP, and the size told in OPT (DNS flag day 2020).
 pub(super) const MAX_UDP: u16 = 1232;
@@ -103,9 +105,10 @@ fn write_records(out: &mut Vec<u8>, name: QuestionName<'_>, answer: &Answer<'_>)
             codes.len()
         }
         Records::Txt(texts, address) => {
+            let mut spelled = Spelled::default();
+            let address = spelled.of(address);
             for text in texts {
-                let text = text.expand(address);
-                record(out, owner, qtype::TXT, ttl, |out| write_strings(out, text.as_bytes()));
+                record(out, owner, qtype::TXT, ttl, |out| write_text(out, text, address));
             }
             texts.len()
         }
@@ -159,15 +162,44 @@ fn write_name(out: &mut Vec<u8>, name: &DomainName, zone: &Zone, zone_at: u16) {
 }
 
 /// A text as strings of at most 255 octets; at least one.
-fn write_strings(out: &mut Vec<u8>, mut text: &[u8]) {
-    loop {
-        let (string, rest) = text.split_at(text.len().min(MAX_STRING));
-        out.push(string.len() as u8);
-        out.extend_from_slice(string);
-        text = rest;
-        if text.is_empty() {
-            return;
+fn write_text(out: &mut Vec<u8>, text: &Template, address: &str) {
+    let (mut left, pieces) = text.pieces(address);
+    let mut room = left.min(MAX_STRING);
+    out.push(room as u8);
+    for mut piece in pieces.map(str::as_bytes) {
+        while !piece.is_empty() {
+            if room == 0 {
+                room = left.min(MAX_STRING);
+                out.push(room as u8);
+            }
+            let (now, later) = piece.split_at(room.min(piece.len()));
+            out.extend_from_slice(now);
+            room -= now.len();
+            left -= now.len();
+            piece = later;
         }
+    }
+}
+
+/// Room to spell out an address without allocating.
+struct Spelled {
+    octets: [u8; LONGEST_ADDRESS],
+    len: usize,
+}
+
+impl Default for Spelled {
+    fn default() -> Self {
+        Self { octets: [0; LONGEST_ADDRESS], len: 0 }
+    }
+}
+
+impl Spelled {
+    fn of(&mut self, address: IpAddr) -> &str {
+        let mut rest = &mut self.octets[..];
+        // No address is longer than the longest.
+        let _ = write!(rest, "{address}");
+        self.len = LONGEST_ADDRESS - rest.len();
+        str::from_utf8(&self.octets[..self.len]).unwrap_or_default()
     }
 }
 

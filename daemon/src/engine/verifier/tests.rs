@@ -12,6 +12,7 @@ use crate::engine::slot::Slot;
 use crate::live::Live;
 use crate::store::Store;
 use blackthorn_testkit::needs;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -63,7 +64,9 @@ impl Rig {
         let mut publisher = Publisher::new(LiveEntries::load(live.clone(), &store), &store, &resumed);
         let next = publisher.build(&config, &slots, &super::super::exclusions(&config).unwrap()).unwrap();
         publisher.publish(next, &mut filter).unwrap();
-        let bound = DnsServer::bind(&["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()]).unwrap();
+        let bound =
+            DnsServer::bind(&["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()], NonZeroUsize::MIN)
+                .unwrap();
         let server = bound.serve(live.clone(), Arc::default()).unwrap();
         let listening = watch::Sender::new(server.local_addrs()).subscribe();
         let verifier = Verifier::new(listening, Arc::default());
