@@ -677,7 +677,7 @@ async fn a_dropped_server_gives_its_port_back() {
     let free = || DnsServer::bind(&[at], NonZeroUsize::MIN).is_ok();
     tokio::time::timeout(PATIENCE, async {
         while !free() {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     })
     .await
