@@ -11,6 +11,7 @@
 
 pub mod answer;
 pub mod build;
+pub mod cookie;
 pub mod coverage;
 pub mod delta;
 pub mod entry;
