@@ -33,6 +33,7 @@ pub mod network;
 pub mod presence;
 pub mod protection;
 pub mod query;
+pub mod rate;
 pub mod schedule;
 pub mod segment;
 pub mod slab;
