@@ -8,7 +8,11 @@
 //! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result, [`zone`] maps
 //! listings to DNS answers, [`generation`] holds all of it together, [`live_table`] is what operators put over it
 //! by hand, [`view`] is both, [`answer`] answers questions from it.
+//!
+//! Before a question is answered: [`query`] reads it, [`access`] says which clients are served, [`cookie`] which of them
+//! are who they say, [`rate`] how often they are answered.
 
+pub mod access;
 pub mod answer;
 pub mod build;
 pub mod cookie;
