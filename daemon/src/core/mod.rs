@@ -8,9 +8,14 @@
 //! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result, [`zone`] maps
 //! listings to DNS answers, [`generation`] holds all of it together, [`live_table`] is what operators put over it
 //! by hand, [`view`] is both, [`answer`] answers questions from it.
+//!
+//! Before a question is answered: [`query`] reads it, [`access`] says which clients are served, [`cookie`] which of them
+//! are who they say, [`rate`] how often they are answered.
 
+pub mod access;
 pub mod answer;
 pub mod build;
+pub mod cookie;
 pub mod coverage;
 pub mod delta;
 pub mod entry;
@@ -32,6 +37,7 @@ pub mod network;
 pub mod presence;
 pub mod protection;
 pub mod query;
+pub mod rate;
 pub mod schedule;
 pub mod segment;
 pub mod slab;

@@ -15,6 +15,16 @@ const QUESTION_TAIL: usize = 4;
 /// Type, class, TTL and length of RDATA behind the owner of a record.
 const RECORD_TAIL: usize = 10;
 
+/// Options of OPT that a reply may have to answer.
+pub mod option {
+    /// Name server identifier (RFC 5001).
+    pub const NSID: u16 = 3;
+    /// DNS cookie (RFC 7873).
+    pub const COOKIE: u16 = 10;
+    /// Idle time of a TCP connection (RFC 7828).
+    pub const KEEPALIVE: u16 = 11;
+}
+
 /// Header fields of a query that the reply repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -35,15 +45,21 @@ pub struct Echo<'p> {
     pub octets: &'p [u8],
 }
 
-/// What the OPT record of a query says (RFC 6891 section 6.1).
+/// What the OPT record of a query says (RFC 6891 section 6.1). Options we have no answer to are not in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Edns {
+pub struct Edns<'p> {
     /// Largest datagram the client takes, as sent.
     pub size: u16,
     /// Version; only 0 is known.
     pub version: u8,
     /// DO.
     pub dnssec_ok: bool,
+    /// Data of the first COOKIE option, of any length; further ones do not count (RFC 7873 section 5.2).
+    pub cookie: Option<&'p [u8]>,
+    /// Is the identifier of this server wanted? What a query says in the option means nothing (RFC 5001 section 2.1).
+    pub nsid: bool,
+    /// Does the client understand how long it may keep the connection? Means nothing over UDP (RFC 7828 section 3.2.1).
+    pub keepalive: bool,
 }
 
 /// A query of opcode QUERY with exactly one question (RFC 9619).
@@ -56,7 +72,7 @@ pub struct Query<'p> {
     /// The same as it came.
     pub echo: Echo<'p>,
     /// Its OPT record.
-    pub edns: Option<Edns>,
+    pub edns: Option<Edns<'p>>,
     /// Is there a TSIG record? We share a key with nobody.
     pub signed: bool,
 }
@@ -77,7 +93,7 @@ pub enum Fault<'p> {
         /// The question.
         echo: Echo<'p>,
         /// OPT, if a good one came before the fault.
-        edns: Option<Edns>,
+        edns: Option<Edns<'p>>,
     },
 }
 
@@ -125,7 +141,7 @@ fn read_question(body: &[u8], transport: Transport) -> Option<(Question<'_>, Ech
 /// The records behind a question.
 struct Records<'p> {
     rest: &'p [u8],
-    edns: Option<Edns>,
+    edns: Option<Edns<'p>>,
     signed: bool,
 }
 
@@ -179,16 +195,26 @@ impl<'p> Records<'p> {
     }
 }
 
-impl Record<'_> {
+impl<'p> Record<'p> {
     /// What the record says as OPT; `None` if its owner is not the root or an option runs out of it.
-    fn edns(&self) -> Option<Edns> {
+    fn edns(&self) -> Option<Edns<'p>> {
+        let [_, version, flags, _] = self.ttl;
+        let dnssec_ok = flags & 0x80 != 0;
+        let size = self.class;
+        let mut edns = Edns { size, version, dnssec_ok, cookie: None, nsid: false, keepalive: false };
         let mut options = self.data;
         while !options.is_empty() {
-            let (&[_, _, len_high, len_low], rest) = options.split_first_chunk()?;
-            options = rest.get(u16::from_be_bytes([len_high, len_low]).into()..)?;
+            let (&[code_high, code_low, len_high, len_low], rest) = options.split_first_chunk()?;
+            let (data, rest) = rest.split_at_checked(u16::from_be_bytes([len_high, len_low]).into())?;
+            match u16::from_be_bytes([code_high, code_low]) {
+                option::COOKIE => edns.cookie = edns.cookie.or(Some(data)),
+                option::NSID => edns.nsid = true,
+                option::KEEPALIVE => edns.keepalive = true,
+                _ => {}
+            }
+            options = rest;
         }
-        let [_, version, flags, _] = self.ttl;
-        self.at_root.then_some(Edns { size: self.class, version, dnssec_ok: flags & 0x80 != 0 })
+        self.at_root.then_some(edns)
     }
 }
 
@@ -228,7 +254,9 @@ mod tests {
     #[test]
     fn a_query_is_read_whatever_harmless_records_it_has() {
         let long = [&[63; 64][..], &[63; 64], &[63; 64], &[60; 61], b"\0\0\x10\0\x01\0\0\0\0\0\0"].concat();
-        let edns = Some(Edns { size: 1232, version: 0, dnssec_ok: true });
+        let plain =
+            Edns { size: 1232, version: 0, dnssec_ok: true, cookie: None, nsid: false, keepalive: false };
+        let edns = Some(plain);
         for (counts, rest, expected) in [
             ([0, 0, 0], &[QUESTION][..], None),
             ([0, 0, 0], &[QUESTION, b"what follows"], None),
@@ -236,7 +264,7 @@ mod tests {
             ([1, 1, 3], &[QUESTION, A, A, A, OPT, A], edns),
             ([0, 0, 2], &[QUESTION, &long, OPT], edns),
             ([0, 0, 1], &[QUESTION, b"\0\0\x29\x10\0\0\x07\0\0\0\x05\xab\xcd\0\x01\0"], {
-                Some(Edns { size: 4096, version: 7, dnssec_ok: false })
+                Some(Edns { size: 4096, version: 7, dnssec_ok: false, ..plain })
             }),
         ] {
             let message = message(counts, rest);
@@ -245,6 +273,58 @@ mod tests {
             assert_eq!(query.head, Head { id: 0x1234, opcode_bits: 0, recursion_desired: true });
             assert_eq!((query.question.qtype, query.question.class), (1, 1));
             assert_eq!(query.echo.octets, QUESTION);
+        }
+    }
+
+    /// OPT with these options.
+    fn opt(options: &[u8]) -> Vec<u8> {
+        [&OPT[..9], &(options.len() as u16).to_be_bytes(), options].concat()
+    }
+
+    #[test]
+    fn options_with_an_answer_are_noticed_and_the_first_cookie_counts() {
+        let full = [b"\0\x0a\0\x28", [7; 40].as_slice()].concat();
+        for (options, cookie, nsid, keepalive) in [
+            (&b""[..], None, false, false),
+            (b"\0\x03\0\0", None, true, false),
+            (b"\0\x03\0\x03abc", None, true, false),
+            (b"\0\x0b\0\0", None, false, true),
+            (b"\0\x0b\0\x02\0\x64", None, false, true),
+            (b"\0\x0a\0\x0812345678", Some(&b"12345678"[..]), false, false),
+            (b"\0\x0a\0\0", Some(b""), false, false),
+            (b"\0\x0a\0\0\0\x0a\0\x0812345678", Some(b""), false, false),
+            (b"\0\x0a\0\x01a\0\x0b\0\0\0\x0a\0\x01b\0\x03\0\0", Some(b"a"), true, true),
+            (&full, Some(&[7; 40]), false, false),
+            // Client subnet, padding, and codes that differ in the high octet only.
+            (b"\0\x08\0\x04\0\x01\0\0\0\x0c\0\x02\0\0", None, false, false),
+            (b"\x01\x03\0\0\x01\x0a\0\0\x01\x0b\0\0", None, false, false),
+            // An option inside the data of another is none.
+            (b"\0\x0c\0\x04\0\x03\0\0", None, false, false),
+        ] {
+            let message = message([0, 0, 1], &[QUESTION, &opt(options)]);
+            let edns = read(&message).unwrap().edns.unwrap();
+            let seen = (edns.cookie, edns.nsid, edns.keepalive);
+            assert_eq!(seen, (cookie, nsid, keepalive), "{options:02x?}");
+        }
+    }
+
+    #[test]
+    fn options_of_an_opt_before_a_fault_are_kept() {
+        let message = message([0, 0, 2], &[QUESTION, &opt(b"\0\x0a\0\x0812345678\0\x03\0\0"), b"\x01x"]);
+        let Err(Fault::Records { edns: Some(edns), .. }) = read(&message) else {
+            panic!("{message:02x?}");
+        };
+        assert_eq!((edns.cookie, edns.nsid), (Some(&b"12345678"[..]), true));
+    }
+
+    #[test]
+    fn a_cookie_that_runs_out_of_its_record_is_a_fault() {
+        let whole = opt(b"\0\x0a\0\x0812345678");
+        for missing in 1..12u8 {
+            let mut short = whole[..whole.len() - usize::from(missing)].to_vec();
+            short[10] -= missing;
+            let message = message([0, 0, 1], &[QUESTION, &short]);
+            assert!(matches!(read(&message), Err(Fault::Records { edns: None, .. })), "{missing} missing");
         }
     }
 
