@@ -93,7 +93,7 @@ impl Handler {
         head: Head,
         echo: Echo<'_>,
         answer: &Answer<'_>,
-        edns: Option<Edns>,
+        edns: Option<Edns<'_>>,
         transport: Transport,
         out: &mut Vec<u8>,
     ) {
@@ -119,7 +119,7 @@ fn without_data(rcode: Rcode) -> Answer<'static> {
 }
 
 /// Octets a reply may have.
-fn limit(edns: Option<Edns>, transport: Transport) -> usize {
+fn limit(edns: Option<Edns<'_>>, transport: Transport) -> usize {
     match (transport, edns) {
         (Transport::Tcp, _) => MAX_TCP,
         (Transport::Udp, None) => MAX_PLAIN.into(),
