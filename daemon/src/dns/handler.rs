@@ -18,13 +18,14 @@ const LOOP_PORTS: [u16; 5] = [0, 7, 13, 19, 37];
 
 /// Answers messages from the live generation and counts what it does.
 #[derive(Debug)]
-pub(super) struct Handler {
+pub struct Handler {
     live: Live,
     stats: Arc<Stats>,
 }
 
 impl Handler {
-    pub(super) fn new(live: Live, stats: Arc<Stats>) -> Self {
+    /// Answers what `live` publishes, counts in `stats`.
+    pub fn new(live: Live, stats: Arc<Stats>) -> Self {
         Self { live, stats }
     }
 
@@ -33,7 +34,7 @@ impl Handler {
     }
 
     /// Replaces `out` by the reply to `message`; `false`: there is none.
-    pub(super) fn respond(
+    pub fn respond(
         &self,
         message: &[u8],
         client: SocketAddr,

@@ -16,11 +16,11 @@ mod udp;
 mod wire;
 
 pub use bind::{BindError, SocketKind};
+pub use handler::Handler;
 
 use crate::live::Live;
 use crate::stats::Stats;
 use bind::Sockets;
-use handler::Handler;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
