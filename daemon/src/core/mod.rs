@@ -13,6 +13,8 @@ pub mod answer;
 pub mod build;
 pub mod coverage;
 pub mod delta;
+pub mod domain;
+pub mod domain_table;
 pub mod entry;
 pub mod explain;
 pub mod feed;

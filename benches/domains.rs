@@ -1,0 +1,91 @@
+//! Lookup time, memory and build time of the domain table beside a hash map of whole names: listed names, names nobody
+//! listed, and names far below both.
+
+mod measure;
+
+use blackthorn::core::domain::Scope;
+use blackthorn::core::domain_table::{DomainRule, DomainTable};
+use blackthorn::core::name::QuestionName;
+use blackthorn_common::payload::{Class, Payload};
+use blackthorn_testkit::domains::{listed_names, wire};
+use blackthorn_testkit::random::Random;
+use measure::{Aim, ROUNDS, Rounds, report, size, timed};
+use std::collections::{HashMap, HashSet};
+use std::hint::black_box;
+
+const PROBES: usize = 1 << 17;
+
+fn main() {
+    for count in [100_000, 2_000_000] {
+        measure(count);
+    }
+}
+
+fn measure(count: usize) {
+    let names = distinct(1, count);
+    let rule = |(name, value): (&Vec<u8>, u32)| DomainRule {
+        name,
+        scope: if value % 2 == 0 { Scope::Subtree } else { Scope::Exact },
+        payload: Payload::new(Class::Answer, 1 + value % 8).unwrap_or_default(),
+    };
+    let rules: Vec<DomainRule<'_>> = names.iter().zip(0..).map(rule).collect();
+    let (built, table) = timed(|| DomainTable::compile(&rules).expect("the names are sound"));
+    let case = size(count);
+    let once = |value: f64, unit| Rounds::new(vec![value], unit);
+    report("domains: build", &case, &once(built.as_secs_f64() * 1000.0, "ms"), None, Aim::None);
+    let octets = (table.words().len() * 4) as f64;
+    report("domains: memory for each", &case, &once(octets / count as f64, "B"), None, Aim::AtMost(32.0));
+
+    let mut peer: HashMap<&[u8], Payload> = HashMap::new();
+    peer.extend(rules.iter().map(|rule| (rule.name, rule.payload)));
+    let listed: HashSet<&[u8]> = names.iter().map(|name| &name[..]).collect();
+    let mut random = Random::new(7);
+    let mut pick = || names[random.below(names.len() as u64) as usize].clone();
+    let hits: Vec<Vec<u8>> = (0..PROBES).map(|_| pick()).collect();
+    let deep: Vec<Vec<u8>> =
+        hits.iter().map(|name| [wire("a.b.c.d.e.f.g.h"), name.clone()].concat()).collect();
+    let mut misses = listed_names(2, PROBES + PROBES / 2);
+    misses.retain(|name| !listed.contains(&name[..]));
+    misses.truncate(PROBES);
+    for (what, probes) in [("hit", hits), ("miss", misses), ("deep", deep)] {
+        lookups(&format!("{what}, {case}"), &table, &peer, &probes);
+    }
+}
+
+/// The names under a zone, as questions; looked up by turns in table and map.
+fn lookups(case: &str, table: &DomainTable, peer: &HashMap<&[u8], Payload>, probes: &[Vec<u8>]) {
+    let messages: Vec<Vec<u8>> =
+        probes.iter().map(|name| [name, &b"\x02bl\x07example\0"[..]].concat()).collect();
+    let questions: Vec<QuestionName<'_>> =
+        messages.iter().filter_map(|message| QuestionName::read(message)).collect();
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let (time, _) = timed(|| {
+            for question in &questions {
+                black_box(table.find(question, question.labels() - 2));
+            }
+        });
+        ours.push(time.as_nanos() as f64 / questions.len() as f64);
+        // The map is asked for the whole name only, so its answer is that of an exact list.
+        let (time, _) = timed(|| {
+            for probe in probes {
+                black_box(peer.get(&probe[..]));
+            }
+        });
+        theirs.push(time.as_nanos() as f64 / probes.len() as f64);
+    }
+    let (ours, theirs) = (Rounds::new(ours, "ns"), Rounds::new(theirs, "ns"));
+    report("domains: lookup", case, &ours, Some(&theirs), Aim::AtMost(300.0));
+}
+
+/// `count` different names.
+fn distinct(seed: u64, count: usize) -> Vec<Vec<u8>> {
+    let mut names = listed_names(seed, count * 3);
+    names.sort_unstable();
+    names.dedup();
+    let mut random = Random::new(seed);
+    names.sort_by_cached_key(|_| random.bits());
+    names.truncate(count);
+    assert_eq!(names.len(), count, "three times as many were made");
+    names
+}
