@@ -23,12 +23,7 @@ fn main() {
 
 fn measure(count: usize) {
     let names = distinct(1, count);
-    let rule = |(name, value): (&Vec<u8>, u32)| DomainRule {
-        name,
-        scope: if value % 2 == 0 { Scope::Subtree } else { Scope::Exact },
-        payload: Payload::new(Class::Answer, 1 + value % 8).unwrap_or_default(),
-    };
-    let rules: Vec<DomainRule<'_>> = names.iter().zip(0..).map(rule).collect();
+    let rules: Vec<DomainRule<'_>> = names.iter().zip(0..).map(|(name, value)| rule(name, value)).collect();
     let (built, table) = timed(|| DomainTable::compile(&rules).expect("the names are sound"));
     let case = size(count);
     let once = |value: f64, unit| Rounds::new(vec![value], unit);
@@ -50,6 +45,12 @@ fn measure(count: usize) {
     for (what, probes) in [("hit", hits), ("miss", misses), ("deep", deep)] {
         lookups(&format!("{what}, {case}"), &table, &peer, &probes);
     }
+}
+
+/// Every second name with all below it, in one of eight listings.
+fn rule(name: &[u8], value: u32) -> DomainRule<'_> {
+    let scope = if value.is_multiple_of(2) { Scope::Subtree } else { Scope::Exact };
+    DomainRule { name, scope, payload: Payload::new(Class::Answer, 1 + value % 8).unwrap_or_default() }
 }
 
 /// The names under a zone, as questions; looked up by turns in table and map.
