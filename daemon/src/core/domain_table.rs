@@ -192,9 +192,11 @@ impl DomainTable {
         let mut found = Found { payload: Payload::NONE, below: Payload::NONE, branch: Some(0) };
         while let Some(label) = labels.next() {
             let deeper = Found { payload: found.below, below: found.below, branch: None };
-            let Some(label) = Folded::new(label).filter(|_| found.branch.is_some()) else { return deeper };
-            hash = record::hash(hash, label.octets());
-            let Some((place, record)) = self.record(hash, at, label.octets()) else { return deeper };
+            if found.branch.is_none() || label.is_empty() || label.len() > MAX_LABEL {
+                return deeper;
+            }
+            hash = record::hash(hash, label);
+            let Some((place, record)) = self.record(hash, at, label) else { return deeper };
             at = place;
             found = Found {
                 payload: record.name.unwrap_or(found.below),
@@ -225,17 +227,10 @@ impl DomainTable {
         if end.checked_sub(start)? as usize > record::MAX_BUCKET_OCTETS {
             return None;
         }
-        let mut rest = self.records().get(start as usize..end as usize)?;
-        let mut at = start;
-        loop {
-            let (record, behind) = Record::read(rest)?;
-            if record.parent == parent && record.label == label {
-                return Some((at, record));
-            }
-            // A record is never longer than what is left of the bucket.
-            at += (rest.len() - behind.len()) as u32;
-            rest = behind;
-        }
+        let (place, record) =
+            record::search(self.records().get(start as usize..end as usize)?, parent, label)?;
+        // Within the bucket, whose end is 32 bits.
+        Some((start + place as u32, record))
     }
 
     /// All records, bucket by bucket.
@@ -243,28 +238,6 @@ impl DomainTable {
     fn records(&self) -> &[u8] {
         let octets = self.words.get(self.shape.records_at..).map(as_bytes).unwrap_or_default();
         octets.get(..self.shape.record_octets).unwrap_or_default()
-    }
-}
-
-/// A label in lower case.
-struct Folded {
-    octets: [u8; MAX_LABEL],
-    len: usize,
-}
-
-impl Folded {
-    #[inline]
-    fn new(label: &[u8]) -> Option<Self> {
-        let mut octets = [0; MAX_LABEL];
-        let len = label.len();
-        octets.get_mut(..len).filter(|_| len > 0)?.copy_from_slice(label);
-        octets.make_ascii_lowercase();
-        Some(Self { octets, len })
-    }
-
-    #[inline]
-    fn octets(&self) -> &[u8] {
-        self.octets.get(..self.len).unwrap_or_default()
     }
 }
 

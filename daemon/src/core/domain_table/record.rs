@@ -136,20 +136,72 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Hash of a name from that of its parent (the key, for the zone) and its last label in lower case.
+/// The record of the child `label`, of any case, of the record at `parent` among the records in `bucket`, and where in
+/// the bucket it lies. All others are stepped over by the two numbers that differ for nearly all of them.
+#[inline]
+pub(super) fn search<'a>(bucket: &'a [u8], parent: u32, label: &[u8]) -> Option<(usize, Record<'a>)> {
+    let mut rest = bucket;
+    loop {
+        let &[flags, len, a, b, c, d] = rest.first_chunk()?;
+        let (len, head) =
+            (usize::from(len), usize::from(HEADS[usize::from(flags & (HEADS.len() as u8 - 1))]));
+        let (this, behind) = rest.split_at_checked(head + len)?;
+        let same_numbers = (u32::from_ne_bytes([a, b, c, d]) == parent) & (len == label.len());
+        if same_numbers && this.get(head..)?.eq_ignore_ascii_case(label) {
+            return Some((bucket.len() - rest.len(), Record::read(this)?.0));
+        }
+        rest = behind;
+    }
+}
+
+/// Octets in front of the label, by flags.
+const HEADS: [u8; 16] = {
+    let mut heads = [6; 16];
+    let mut flags = 0;
+    while flags < heads.len() as u8 {
+        let own = flags & NAME != 0;
+        let below = flags & (BELOW | SAME) == BELOW;
+        let branch = flags & BRANCH != 0;
+        heads[flags as usize] += 4 * (own as u8 + below as u8 + branch as u8);
+        flags += 1;
+    }
+    heads
+};
+
+/// Hash of a name from that of its parent (the key, for the zone) and its last label, at most 255 octets of any case.
 ///
 /// Each step mixes eight octets by a multiplication whose halves are folded; without the key nobody can say which names
-/// meet in a bucket.
+/// meet in a bucket. The last octets may overlap those before, which their number makes clear.
 #[inline]
 pub(super) fn hash(parent: u64, label: &[u8]) -> u64 {
-    let (chunks, rest) = label.as_chunks::<8>();
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
-    }
     let start = parent ^ (label.len() as u64) << 56;
-    let state = chunks.iter().fold(start, |state, chunk| mix(state ^ u64::from_le_bytes(*chunk)));
-    mix(state ^ u64::from_le_bytes(last))
+    let half = |octets: &[u8; 4]| u64::from(u32::from_le_bytes(*octets));
+    if let (Some(first), Some(last)) = (label.first_chunk::<8>(), label.last_chunk::<8>()) {
+        // The first are for the mixing even when they are also the last.
+        let (chunks, _) = label.get(8..).unwrap_or_default().as_chunks::<8>();
+        let step = |state, octets: &[u8; 8]| mix(state ^ lower(u64::from_le_bytes(*octets)));
+        step(chunks.iter().fold(step(start, first), step), last)
+    } else if let (Some(first), Some(last)) = (label.first_chunk::<4>(), label.last_chunk::<4>()) {
+        mix(start ^ lower(half(first) | half(last) << 32))
+    } else if let (Some(&first), Some(&middle), Some(&last)) =
+        (label.first(), label.get(label.len() / 2), label.last())
+    {
+        mix(start ^ lower(u64::from_le_bytes([first, middle, last, 0, 0, 0, 0, 0])))
+    } else {
+        mix(start)
+    }
+}
+
+/// Eight octets with ASCII letters in lower case, the others as they are.
+#[inline]
+fn lower(octets: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low = octets & (EACH * 0x7f);
+    // The high bit of each octet: from `A` on, and beyond `Z`.
+    let from_a = low + EACH * u64::from(0x80 - b'A');
+    let beyond_z = low + EACH * u64::from(0x7f - b'Z');
+    let upper = from_a & !beyond_z & !octets & (EACH * 0x80);
+    octets | upper >> 2
 }
 
 #[inline]
@@ -186,6 +238,10 @@ mod tests {
                         }
                         octets.push(9);
                         assert_eq!(Record::read(&octets), Some((record, &[9][..])));
+                        let twice = octets[..octets.len() - 1].repeat(2);
+                        assert_eq!(search(&twice, 0x0102_0304, label), Some((0, record)));
+                        assert_eq!(search(&twice, 0x0102_0305, label), None);
+                        assert_eq!(search(&twice, 0x0102_0304, b"b"), None);
                     }
                 }
             }
@@ -193,14 +249,26 @@ mod tests {
     }
 
     #[test]
+    fn letters_are_folded_and_nothing_else() {
+        for octet in 0..=u8::MAX {
+            let folded = lower(u64::from_le_bytes([octet, b'Z', octet, 0xff, b'@', b'[', 0x80, octet]));
+            let one = octet.to_ascii_lowercase();
+            assert_eq!(folded.to_le_bytes(), [one, b'z', one, 0xff, b'@', b'[', 0x80, one]);
+        }
+    }
+
+    #[test]
     fn the_key_and_every_octet_count() {
-        let label: [u8; 17] = std::array::from_fn(|i| i as u8 + 1);
-        let first = hash(1, &label);
-        assert_ne!(first, hash(2, &label));
-        for i in 0..label.len() {
-            let mut other = label;
-            other[i] ^= 1;
-            assert_ne!(first, hash(1, &other), "{i}");
+        for len in 1..=MAX_LABEL {
+            let label: Vec<u8> = (0..len as u8).collect();
+            let first = hash(1, &label);
+            assert_ne!(first, hash(2, &label));
+            assert_eq!(first, hash(1, &label.to_ascii_uppercase()));
+            for i in 0..len {
+                let mut other = label.clone();
+                other[i] ^= 0x80;
+                assert_ne!(first, hash(1, &other), "{i} of {len}");
+            }
         }
         assert_ne!(hash(1, b"a"), hash(1, b"a\0"));
     }

@@ -70,10 +70,10 @@ impl<'a> Builder<'a> {
     }
 
     /// A row of names that have been read, `None` in place of those that never reach the DNS.
-    pub(super) fn domains<'n>(
+    pub(super) fn domains<'n, N: Iterator<Item = Option<DomainEntry<'n>>>>(
         &mut self,
         line: Line<'_>,
-        names: impl Iterator<Item = Option<DomainEntry<'n>>>,
+        names: N,
         extras: Extras,
     ) {
         let Parsed { domains, counts, .. } = &mut self.parsed;
