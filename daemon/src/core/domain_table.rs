@@ -129,7 +129,7 @@ pub enum DomainImageError {
 impl DomainTable {
     /// Compiles rules in any order. What changes no answer, such as an entry below one that says the same, takes no space.
     ///
-    /// Time is that of sorting. Space is 22 to 25 octets for each registered domain; while compiling, some 150.
+    /// Time is that of sorting. Space is some 25 octets for each registered domain; while compiling, some 150.
     ///
     /// # Errors
     /// [`DomainTableError::TooLarge`] above 1 GiB, [`DomainTableError::NotAName`] when a name is none, and
