@@ -186,11 +186,10 @@ impl DomainTable {
     /// Labels of no or of over 63 octets are in no table.
     #[inline]
     pub fn find_labels<'l, L: IntoIterator<Item = &'l [u8]>>(&self, labels: L) -> Found {
-        let mut labels = labels.into_iter();
         let mut at = record::ROOT;
         let mut hash = self.shape.key;
         let mut found = Found { payload: Payload::NONE, below: Payload::NONE, branch: Some(0) };
-        while let Some(label) = labels.next() {
+        for label in labels {
             let deeper = Found { payload: found.below, below: found.below, branch: None };
             if found.branch.is_none() || label.is_empty() || label.len() > MAX_LABEL {
                 return deeper;

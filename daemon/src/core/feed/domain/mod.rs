@@ -70,9 +70,9 @@ fn settle(builder: &mut Builder<'_>, line: Line<'_>, row: Result<Row, RejectReas
         }
         return builder.network(line, Network::host(fold(address)), extras);
     }
-    let entry = |host| match host {
-        &Host::Name(ref name) => Some(DomainEntry { name, scope, excluded, line: line.number }),
+    let names = hosts.iter().map(|host| match host {
+        Host::Name(name) => Some(DomainEntry { name, scope, excluded, line: line.number }),
         Host::Special | Host::Address(_) => None,
-    };
-    builder.domains(line, hosts.iter().map(entry), extras);
+    });
+    builder.domains(line, names, extras);
 }
