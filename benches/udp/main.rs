@@ -15,7 +15,7 @@ mod server;
 mod workload;
 
 use generator::{Outcome, Pace, Until, ask};
-use measure::{Aim, Rounds, report, size, skipped};
+use measure::{Aim, Samples, report, size, skipped};
 use server::{CORES, PATIENCE, Server, pin, rbldnsd};
 use std::error::Error;
 use std::time::Duration;
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (count, limit) in SIZES {
         let workload = Workload::new(count);
         let times = handler::measure(&workload, ROUNDS)?;
-        report("answer code alone", &size(count), &Rounds::new(times, "ns"), None, Aim::AtMost(limit));
+        report("answer code alone", &size(count), &Samples::new(times, "ns"), None, Aim::AtMost(limit));
     }
     let what = "answers over UDP beside rbldnsd";
     let Some(program) = rbldnsd() else {
@@ -201,7 +201,7 @@ impl<const N: usize> Columns<N> {
         }
     }
 
-    fn rounds(&self, column: usize, unit: &'static str) -> Rounds {
-        Rounds::new(self.0[column].clone(), unit)
+    fn rounds(&self, column: usize, unit: &'static str) -> Samples {
+        Samples::new(self.0[column].clone(), unit)
     }
 }

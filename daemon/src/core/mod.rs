@@ -18,6 +18,8 @@ pub mod build;
 pub mod cookie;
 pub mod coverage;
 pub mod delta;
+pub mod domain;
+pub mod domain_table;
 pub mod entry;
 pub mod explain;
 pub mod feed;

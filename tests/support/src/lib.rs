@@ -1,5 +1,6 @@
-//! Oracle table, seeded prefixes, packet builders, network namespaces and full disks for tests.
+//! Oracle tables, seeded prefixes and domains, packet builders, network namespaces and full disks for tests.
 
+pub mod domains;
 pub mod line;
 pub mod needs;
 pub mod netns;

@@ -6,6 +6,7 @@ use super::reject::{Reject, RejectReason, printable};
 use super::space::{self, Admitted};
 use super::token::{self, Reading, Spelling};
 use super::{Format, Rules};
+use crate::core::domain::DomainEntry;
 use crate::core::network::Network;
 use std::borrow::Cow;
 
@@ -68,6 +69,30 @@ impl<'a> Builder<'a> {
         self.settle(line, Reading { network, repaired: false, port: false }, extras);
     }
 
+    /// A row of names that have been read, `None` in place of those that never reach the DNS.
+    pub(super) fn domains<'n, N: Iterator<Item = Option<DomainEntry<'n>>>>(
+        &mut self,
+        line: Line<'_>,
+        names: N,
+        extras: Extras,
+    ) {
+        let Parsed { domains, counts, .. } = &mut self.parsed;
+        let (mut kept, mut special) = (false, false);
+        for name in names {
+            match name {
+                None => special = true,
+                Some(entry) if domains.push(entry) => kept = true,
+                Some(_) => return self.reject(line, RejectReason::LabelLength),
+            }
+        }
+        if !kept {
+            counts.special_use += 1;
+            return;
+        }
+        counts.cut += u64::from(special);
+        self.accept(extras);
+    }
+
     /// A line of the list formats: at most one token, perhaps a comment. Gives the comment of a line without data.
     pub(super) fn list_line<'l>(&mut self, line: Line<'l>, comments: &Comments) -> Option<Cow<'l, [u8]>> {
         if let Some(network) = token::common_v4(line.text) {
@@ -102,9 +127,15 @@ impl<'a> Builder<'a> {
             Ok(Admitted::Cut) => counts.cut += 1,
             Ok(Admitted::Whole) => {}
         }
-        counts.accepted += 1;
-        counts.repaired += u64::from(reading.repaired || extras.repaired);
         counts.ports += u64::from(reading.port);
+        self.accept(Extras { repaired: reading.repaired || extras.repaired, ..extras });
+    }
+
+    /// Counts a line that gave entries.
+    fn accept(&mut self, extras: Extras) {
+        let counts = &mut self.parsed.counts;
+        counts.accepted += 1;
+        counts.repaired += u64::from(extras.repaired);
         counts.notes += u64::from(extras.note);
         counts.scores_defaulted += u64::from(extras.default_score);
     }

@@ -5,6 +5,7 @@
 //!
 //! In flow order: `decode` turns the body into text, a format splits it with `lines`, `token` reads a word as a
 //! network, `space` decides which of its addresses a feed may list, `builder` counts what became of the line.
+//! `domain` holds the formats that list names; no configuration reaches them yet, so they have a list of their own.
 //! The way back is `find`: from an address to the lines that name it.
 //!
 //! Bounds: the decoded text is at most [`Rules::max_bytes`], work is linear in it, and the entries take at most about
@@ -13,6 +14,7 @@
 mod builder;
 mod csv;
 mod decode;
+mod domain;
 mod find;
 mod format;
 mod lines;
@@ -29,6 +31,7 @@ mod tests;
 mod token;
 
 pub use decode::BodyError;
+pub use domain::{DOMAIN_FORMATS, DomainFormat, DomainFormatInfo, parse_domains};
 pub use find::{Found, MAX_LINES, SourceLine, find};
 pub use format::{FORMATS, Format, FormatInfo};
 pub use parsed::{Counts, Declared, MAX_REJECTS, Parsed};

@@ -1,6 +1,7 @@
 //! What parsing makes of a body: entries, rejects and counts that add up.
 
 use super::reject::{Reject, RejectReason};
+use crate::core::domain::Domains;
 use crate::core::entry::Entries;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -10,6 +11,8 @@ use std::collections::BTreeMap;
 pub struct Parsed {
     /// What the feed lists, in file order. Duplicates are still in (E19), special-use space is not (E16).
     pub entries: Entries,
+    /// What it lists by name, in file order. Always empty for formats of addresses.
+    pub domains: Domains,
     /// The first [`MAX_REJECTS`] refused lines; [`Counts::rejected`] counts all of them.
     pub rejects: Vec<Reject>,
     /// What became of the lines.
@@ -34,7 +37,7 @@ pub struct Counts {
     pub accepted: u64,
     /// Refused lines by reason.
     pub rejected: BTreeMap<RejectReason, u64>,
-    /// Lines removed because they name special-use space only (E16).
+    /// Lines removed because they name special-use space only (E16), or names that never reach the DNS.
     pub special_use: u64,
     /// Lines left out for their score.
     pub below_min_score: u64,

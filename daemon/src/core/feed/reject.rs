@@ -58,6 +58,24 @@ pub enum RejectReason {
     ShortRow,
     /// F13 to F15: a quote that is not closed on its line, or text behind a closing quote.
     BadQuote,
+    /// F30: the root, a top-level domain or `*`, which would list the world.
+    TopLevel,
+    /// F30: an empty label, or one over 63 octets.
+    LabelLength,
+    /// F30: over 255 octets in wire form.
+    NameTooLong,
+    /// F30: something else than letters, digits, `-` and `_` in a label.
+    NameCharacter,
+    /// F30: a U-label that has no A-label.
+    NotIdna,
+    /// F29 to F33: an address, or a number that some tools take for one, where the format has names.
+    AddressName,
+    /// F29: not an address followed by names.
+    HostsForm,
+    /// F31: not a rule of a resolver dialect.
+    UnknownRule,
+    /// F33: no scheme, or no host behind it.
+    NotAUrl,
     /// None of the above.
     NotAnAddress,
 }
@@ -87,9 +105,7 @@ impl RejectReason {
             Self::ZoneId => ("zone-id", "an address with a zone id means nothing to other hosts"),
             Self::Empty => ("empty", "nothing but punctuation"),
             Self::GluedLines => ("glued-lines", "two addresses glued together, a line end is missing"),
-            Self::TrailingText => {
-                ("trailing-text", "text behind the address, which this format does not have")
-            }
+            Self::TrailingText => ("trailing-text", "text behind the entry, which this format does not have"),
             Self::HostName => ("host-name", "a host name; names are not resolved"),
             Self::Negated => ("negated", "an exclusion mark, which this format does not have"),
             Self::ReversedRange => ("reversed-range", "the range ends before it starts"),
@@ -97,6 +113,15 @@ impl RejectReason {
             Self::BadJson => ("bad-json", "not a JSON object of this format"),
             Self::ShortRow => ("short-row", "the row ends before the address column"),
             Self::BadQuote => ("bad-quote", "a quote is not closed on its line, or text follows it"),
+            Self::TopLevel => ("top-level", "the root, a top-level domain or `*` would list the world"),
+            Self::LabelLength => ("label-length", "a label is empty or longer than 63 octets"),
+            Self::NameTooLong => ("name-too-long", "the name is longer than 255 octets"),
+            Self::NameCharacter => ("name-character", "a label holds more than letters, digits, `-` and `_`"),
+            Self::NotIdna => ("not-idna", "an internationalised label that has no ASCII form"),
+            Self::AddressName => ("address-name", "an address, or part of one, in place of a name"),
+            Self::HostsForm => ("hosts-form", "not an address followed by names"),
+            Self::UnknownRule => ("unknown-rule", "not a rule of a resolver that blocks a name"),
+            Self::NotAUrl => ("not-a-url", "not a URL with scheme and host"),
             Self::NotAnAddress => ("not-an-address", "not an address, prefix or range"),
         }
     }
@@ -131,7 +156,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_json_form() {
-        for name in ["leading-zero", "ipv4-compatible", "not-an-address", "glued-lines", "bad-json"] {
+        for name in ["leading-zero", "ipv4-compatible", "not-an-address", "not-a-url", "bad-json"] {
             let reason: RejectReason = serde_json::from_value(name.into()).unwrap();
             assert_eq!(reason.name(), name);
         }

@@ -1,0 +1,78 @@
+//! Formats that list domains (F29 to F33), one per file.
+//!
+//! They are read as the address formats are: every line becomes an entry, a comment or a reject. Addresses among the
+//! names go to the entries of addresses where the format has a place for them. `token` reads a name; no format lists the
+//! root, a top-level domain or a bare `*`.
+
+mod adblock;
+mod format;
+mod hosts;
+mod names;
+mod resolver;
+#[cfg(test)]
+mod tests;
+mod token;
+mod urls;
+
+pub use format::{DOMAIN_FORMATS, DomainFormat, DomainFormatInfo};
+
+use super::builder::{Builder, Extras};
+use super::lines::Line;
+use super::reject::RejectReason;
+use super::{BodyError, Format, Parsed, Rules, decode};
+use crate::core::domain::{DomainEntry, Scope};
+use crate::core::network::{Network, fold};
+use token::Host;
+
+/// Reads a body as fetched, compressed or not. Of the rules, those for scores and columns have no meaning here; those
+/// for addresses hold for the addresses among the names.
+///
+/// # Errors
+/// [`BodyError`] when the body as a whole is not a list in this format; single bad lines are rejects instead.
+pub fn parse_domains(format: DomainFormat, rules: &Rules, body: &[u8]) -> Result<Parsed, BodyError> {
+    let rules = Rules { format: Format::Plain, column: None, min_score: 0, ..rules.clone() };
+    let text = decode::text(body, rules.max_bytes)?;
+    let read = match format {
+        DomainFormat::Hosts => hosts::read,
+        DomainFormat::Domains => names::read,
+        DomainFormat::Resolver => resolver::read,
+        DomainFormat::Adblock => adblock::read,
+        DomainFormat::Urls => urls::read,
+    };
+    read(&rules, &text)
+}
+
+/// What a line names.
+enum Row {
+    /// Nothing: a blank line, comment or header.
+    Comment,
+    /// Nothing, by design: a well-formed row of another kind.
+    NotApplicable,
+    /// One or more domains, all meant in the same way.
+    Names(Vec<Host>, Scope),
+    /// Domains taken out of wider entries of this feed (E24).
+    Exclusion(Host, Scope),
+}
+
+/// Counts a line and keeps what it names; a bad name refuses the line as a whole.
+fn settle(builder: &mut Builder<'_>, line: Line<'_>, row: Result<Row, RejectReason>, extras: Extras) {
+    let (hosts, scope, excluded) = match row {
+        Err(reason) => return builder.reject(line, reason),
+        Ok(Row::Comment) => return builder.comment(),
+        Ok(Row::NotApplicable) => return builder.not_applicable(),
+        Ok(Row::Names(hosts, scope)) => (hosts, scope, false),
+        Ok(Row::Exclusion(host, scope)) => (vec![host], scope, true),
+    };
+    if let [Host::Address(address)] = hosts[..] {
+        if excluded {
+            // Entries of addresses know no exclusions; it must not be taken for a listing.
+            return builder.not_applicable();
+        }
+        return builder.network(line, Network::host(fold(address)), extras);
+    }
+    let names = hosts.iter().map(|host| match host {
+        Host::Name(name) => Some(DomainEntry { name, scope, excluded, line: line.number }),
+        Host::Special | Host::Address(_) => None,
+    });
+    builder.domains(line, names, extras);
+}

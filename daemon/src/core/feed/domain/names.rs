@@ -1,0 +1,52 @@
+//! Plain domains (F30): one per line, `.name` with the names below it, `*.name` without the name itself.
+
+use super::super::builder::{Builder, Extras};
+use super::super::lines::{self, MAX_LINE, is_blank};
+use super::super::plain::COMMENTS;
+use super::super::{BodyError, Declared, Parsed, RejectReason, Rules};
+use super::token::{self, Host};
+use super::{Row, settle};
+use crate::core::domain::Scope;
+
+/// Reads a decoded body.
+///
+/// # Errors
+/// [`BodyError::LongLine`].
+pub(super) fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
+    let mut builder = Builder::new(rules);
+    for line in lines::split(text, MAX_LINE) {
+        let line = line?;
+        let content = lines::content(line.text, &COMMENTS);
+        let extras =
+            Extras { note: content.comment.is_some(), repaired: content.repaired, ..Extras::default() };
+        settle(&mut builder, line, row(&content.data), extras);
+    }
+    Ok(builder.finish(Declared::Nothing))
+}
+
+fn row(data: &[u8]) -> Result<Row, RejectReason> {
+    if data.is_empty() {
+        return Ok(Row::Comment);
+    }
+    if data.iter().any(|&b| is_blank(b)) {
+        return Err(RejectReason::TrailingText);
+    }
+    let (host, scope) = scoped(data, Scope::Exact)?;
+    Ok(Row::Names(vec![host.no_address()?], scope))
+}
+
+/// A name with or without a mark in front; without one it means `bare`.
+///
+/// # Errors
+/// The reason for the reject.
+pub(super) fn scoped(token: &[u8], bare: Scope) -> Result<(Host, Scope), RejectReason> {
+    let (name, scope) = match (token.strip_prefix(b"*."), token.strip_prefix(b".")) {
+        (Some(name), _) => (name, Scope::Below),
+        (_, Some(name)) => (name, Scope::Subtree),
+        _ => return Ok((token::host(token)?, bare)),
+    };
+    if name.is_empty() {
+        return Err(RejectReason::TopLevel);
+    }
+    Ok((token::host(name)?.no_address()?, scope))
+}
