@@ -17,11 +17,12 @@ mod wire;
 
 pub use bind::{BindError, SocketKind};
 
+use crate::core::answer::Transport;
 use crate::live::Live;
 use crate::stats::Stats;
 use bind::Sockets;
 use handler::Handler;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -29,6 +30,14 @@ use tokio::task::JoinSet;
 
 /// How long a stopping listener waits for replies under way.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// The reply that a server publishing `live` gives to one message, as its sockets would carry it; `None`: there is none.
+/// For checks without sockets: nothing is counted.
+pub fn reply_to(live: &Live, message: &[u8], transport: Transport) -> Option<Vec<u8>> {
+    let handler = Handler::new(live.clone(), Arc::default());
+    let mut out = Vec::new();
+    handler.respond(message, (Ipv4Addr::LOCALHOST, 53).into(), transport, &mut out).then_some(out)
+}
 
 /// Sockets that are bound and not served yet.
 #[derive(Debug)]
