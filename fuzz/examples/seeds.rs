@@ -81,15 +81,16 @@ fn generation_file() -> Outcome {
     for number in (0..SECTIONS).filter(|number| *number != 1) {
         let content = &whole[section(&whole, number)];
         write("generation_file", &format!("section-{number}"), &[&[6, number as u8], content].concat())?;
+        write("generation_file", &format!("compared-{number}"), &[&[0x1e, number as u8], content].concat())?;
     }
     Ok(())
 }
 
 /// Flags of the target `image`.
-const DAMAGED: u8 = 1;
-const INVENTED: u8 = 2;
-const WALKED: u8 = 4;
-const COMPARED: u8 = 8;
+const DAMAGED: u8 = 0x01;
+const INVENTED: u8 = 0x02;
+const WALKED: u8 = 0x1c;
+const COMPARED: u8 = 0xe0;
 
 fn image() -> Outcome {
     // Kind, value, length, address.
@@ -129,13 +130,14 @@ fn image() -> Outcome {
         [&[3u8, 5, 100][..], &[0xff; 15], &[0xf0], &[0xff; 4]].concat(),
     ]);
     let dense = counted(&(0..60).map(|i| near(1 + i % 3, i.wrapping_mul(37))).collect::<Vec<_>>());
-    write("image", "hosts", &hosts)?;
-    for (name, networks) in [("nested", &nested), ("ends", &ends), ("dense", &dense), ("many", &hosts)] {
-        write("image", name, &[&[WALKED | COMPARED], &networks[..]].concat())?;
+    for (name, networks) in [("hosts", &hosts), ("nested", &nested), ("ends", &ends), ("dense", &dense)] {
+        write("image", name, &[&[0], &networks[..]].concat())?;
+        write("image", &format!("{name}-walked"), &[&[WALKED], &networks[..]].concat())?;
     }
+    write("image", "compared", &[&[COMPARED], &nested[..]].concat())?;
     // A word of the lines and a root slot.
     let change = [9u32, 1 << 31 | 3, 1 << 30 | 0xc000, 0x4000_0000].map(u32::to_ne_bytes).concat();
-    write("image", "damaged", &[&[DAMAGED | WALKED | COMPARED], &hosts[..], &change].concat())?;
+    write("image", "damaged", &[&[DAMAGED | WALKED], &hosts[..], &change].concat())?;
     // Two nodes whose slots lead to each other, and a list.
     let mut lines = [0u32; 48];
     let first = 132_096 / 16;
@@ -143,7 +145,8 @@ fn image() -> Outcome {
     (lines[16], lines[25], lines[27], lines[28]) = (3, 132_096 + 27, first, 1 << 30 | (132_096 + 32));
     (lines[32], lines[33], lines[34]) = (2 | 5 << 16, 9, 1 << 22 | 1);
     let lines = lines.map(u32::to_ne_bytes).concat();
-    write("image", "invented", &[&[INVENTED | WALKED | COMPARED], &hosts[..], &lines].concat())
+    write("image", "invented", &[&[INVENTED | WALKED], &hosts[..], &lines].concat())?;
+    write("image", "invented-compared", &[&[INVENTED | COMPARED], &hosts[..], &lines].concat())
 }
 
 /// A name as it stands in a message.

@@ -23,13 +23,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 
 /// Flag: change words of the compiled image.
-const DAMAGED: u8 = 1;
+const DAMAGED: u8 = 0x01;
 /// Flag: forget the compiled lines, the rest of the input is the lines.
-const INVENTED: u8 = 2;
-/// Flag: walk the whole image, which takes a hundred times as long as looking up.
-const WALKED: u8 = 4;
-/// Flag: compare with the table of other networks.
-const COMPARED: u8 = 8;
+const INVENTED: u8 = 0x02;
+/// Flag: walk the whole image. It takes a hundred times as long as looking up, so several bits are asked for.
+const WALKED: u8 = 0x1c;
+/// Flag: compare with the table of other networks, which takes longer still.
+const COMPARED: u8 = 0xe0;
 /// First word behind the roots.
 const LINES: usize = (FIRST_NODE * NODE_WORDS) as usize;
 /// Most runs of a damaged image that are looked at. A sound one of so few networks has far fewer.
@@ -38,12 +38,12 @@ const MOST_RUNS: usize = 1 << 16;
 fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);
     let flags = input.byte();
-    let is_set = |flag: u8| flags & flag != 0;
+    let is_set = |flag: u8| flags & flag == flag;
     let rules = Rules::read(&mut input);
     let (v4, v6) = (Oracle::new(rules.v4), Oracle::new(rules.v6));
     let (v4_segments, v6_segments) = (segments(&v4), segments(&v6));
     let table = Table::compile(&v4_segments, &v6_segments).expect("sorted and small");
-    if !is_set(DAMAGED | INVENTED) {
+    if !is_set(DAMAGED) && !is_set(INVENTED) {
         agrees_with_oracle(&table, &v4, &v6);
         if is_set(WALKED) {
             assert!(table.is_intact());
@@ -56,7 +56,6 @@ fuzz_target!(|data: &[u8]| {
             let back = delta(theirs, ours, 3);
             assert_eq!(there.addresses.v4.added, back.addresses.v4.removed);
             assert_eq!(there.addresses.v6.added, back.addresses.v6.removed);
-            assert!(delta(theirs, theirs, 3).is_empty());
         }
         return;
     }
@@ -76,15 +75,15 @@ fuzz_target!(|data: &[u8]| {
         runs_agree(table.runs_v6(), |a| lookup_v6(&image, (a >> 64) as u64, a as u64), &Oracle::borders(&v6));
     }
     if is_set(COMPARED) {
-        let (ours, theirs) = (side(&OTHER), side(&table));
-        delta(ours, theirs, 3);
-        delta(theirs, ours, 3);
+        std::hint::black_box(delta(side(&OTHER), side(&table), 3));
     }
 });
 
 /// A table to compare with.
 static OTHER: LazyLock<Table> = LazyLock::new(|| {
-    let rules = Rules::read(&mut Input(include_bytes!("../seeds/image/hosts")));
+    let mut input = Input(include_bytes!("../seeds/image/hosts"));
+    input.byte();
+    let rules = Rules::read(&mut input);
     Table::compile(&segments(&Oracle::new(rules.v4)), &segments(&Oracle::new(rules.v6))).expect("sorted")
 });
 
