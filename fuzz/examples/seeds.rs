@@ -58,7 +58,7 @@ fn feeds() -> Outcome {
     let odd = "p\x02\u{feff}10.0.0.0/8\r\n::ffff:192.0.2.1\n[2001:db8::1]\n192.0.2.9\u{a0}\u{2013}\u{a0}192.0.2.1\n\
         2001:db8::/129\n010.0.0.1\n192.0.2.7/25\n0.0.0.0/0\nfe80::1%eth0\nhost.example\n!192.0.2.1\n::/19\n";
     write("feeds", "odd", odd.as_bytes())?;
-    write("feeds", "cut", b"p\0126.255.255.255-128.0.0.1\n8.0.0.0/8\nfe00::-fe80::1\n0.0.0.0-16.0.0.0\n")?;
+    write("feeds", "cut", b"p\x00126.255.255.255-128.0.0.1\n8.0.0.0/8\nfe00::-fe80::1\n0.0.0.0-16.0.0.0\n")?;
     write(
         "feeds",
         "quotes",

@@ -138,8 +138,7 @@ impl Fuzzer {
         command::run(&mut run).map_err(|error| match written_since(&artifacts, started) {
             None => error.context(format!("fuzz target {target} did not run")),
             Some(input) => error.context(format!(
-                "fuzz target {target} broke on {0}; again: `cargo +{1} fuzz run {target} {0}`",
-                input,
+                "fuzz target {target} broke on {input}; again: `PATH=tools/bin:$PATH cargo +{} fuzz run {target} {input}`",
                 self.toolchain.name()
             )),
         })
