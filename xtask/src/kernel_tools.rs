@@ -1,5 +1,5 @@
 //! The nightly toolchain and the linker of the kernel program. Only a rebuild of the object needs both; the toolchain
-//! alone lets clippy look at the program.
+//! alone lets clippy look at the program, and builds the fuzz targets.
 
 use crate::command::{self, output, program, root};
 use crate::setup::is_installed;
@@ -14,7 +14,7 @@ use std::process::Command;
 /// Version of the linker; with another one the object may differ.
 const LINKER_VERSION: &str = "0.13.0";
 
-/// Name of the toolchain for the kernel program.
+/// Name of the toolchain for the kernel program and the fuzz targets.
 fn name() -> String {
     env::var("BLACKTHORN_NIGHTLY").unwrap_or_else(|_| "nightly".to_owned())
 }
@@ -58,6 +58,33 @@ impl Toolchain {
     /// The one named by `BLACKTHORN_NIGHTLY`, else the installed `nightly`. Gets rust-src for it, because the kernel
     /// program builds its own `core`.
     pub(crate) fn find() -> Result<Self> {
+        let toolchain = Self::without_source()?;
+        if !toolchain.sysroot.join("lib/rustlib/src/rust/library/core").is_dir() {
+            let name = &toolchain.name;
+            eprintln!("{name} has no rust-src, from which the kernel program builds its own `core`");
+            command::run(&mut program("rustup", &["component", "add", "rust-src", "--toolchain", name]))?;
+        }
+        Ok(toolchain)
+    }
+
+    /// The same without rust-src, installed if it is missing; `why` says what for.
+    pub(crate) fn find_or_install(why: &str) -> Result<Self> {
+        let name = name();
+        ensure!(is_installed("rustup"), "toolchain {name} is needed and there is no rustup: {why}");
+        if !toolchain_is_installed(&name)? {
+            eprintln!("toolchain {name} is missing: {why}");
+            command::run(&mut program("rustup", &["toolchain", "install", "--profile", "minimal", &name]))
+                .with_context(|| {
+                    format!(
+                        "toolchain {name} is missing and cannot be installed, install it by hand or name another \
+                         nightly in BLACKTHORN_NIGHTLY: {why}"
+                    )
+                })?;
+        }
+        Self::without_source()
+    }
+
+    fn without_source() -> Result<Self> {
         let name = name();
         let ask = |arguments: &[&str]| {
             output(program("rustup", &["run", &name, "rustc"]).args(arguments)).with_context(|| {
@@ -72,11 +99,12 @@ impl Toolchain {
         let verbose = ask(&["-vV"])?;
         let host =
             verbose.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
-        if !sysroot.join("lib/rustlib/src/rust/library/core").is_dir() {
-            eprintln!("{name} has no rust-src, from which the kernel program builds its own `core`");
-            command::run(&mut program("rustup", &["component", "add", "rust-src", "--toolchain", &name]))?;
-        }
         Ok(Self { version, host: host.to_owned(), sysroot, name })
+    }
+
+    /// As rustup knows it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// A program of the toolchain, with none of the flags of the cargo that runs us.

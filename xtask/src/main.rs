@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod build_ebpf;
 mod command;
+mod fuzz;
 mod kernel_object;
 mod kernel_tools;
 mod lint;
@@ -28,11 +29,13 @@ enum Chore {
     BuildEbpf(build_ebpf::Args),
     /// Fail when the committed kernel object does not match its sources.
     VerifyEbpf(verify_ebpf::Args),
+    /// Run the fuzz targets, each for a bounded time.
+    Fuzz(fuzz::Args),
     /// rustfmt and clippy, warnings denied.
     Lint(lint::Args),
     /// Install what the tests need, and nothing else.
     Setup(setup::Args),
-    /// Install what the tests need, then run all of them.
+    /// Install what the tests need, then run all of them, the fuzz targets last.
     Test(test::Args),
 }
 
@@ -41,6 +44,7 @@ fn main() -> Result<()> {
         Chore::Bench(args) => bench::run(&args),
         Chore::BuildEbpf(args) => build_ebpf::run(&args),
         Chore::VerifyEbpf(args) => verify_ebpf::run(&args),
+        Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Lint(args) => lint::run(&args),
         Chore::Setup(args) => setup::run(&args),
         Chore::Test(args) => test::run(&args),

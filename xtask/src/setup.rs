@@ -2,7 +2,7 @@
 
 use crate::{
     command::{self, cargo, program, succeeds},
-    kernel_tools,
+    fuzz, kernel_tools,
 };
 use anyhow::{Result, bail};
 use std::{env, fs, os::unix::fs::MetadataExt, path::Path};
@@ -32,11 +32,13 @@ const TOOLS: &[Tool] = &[
         needed_by: "tests that kill the daemon at each step of a publish",
     },
     Tool { program: "systemd-analyze", package: "systemd", needed_by: "tests of the unit and its drop-ins" },
+    Tool { program: "c++", package: "g++", needed_by: "fuzz targets: libFuzzer is built with them" },
     Tool { program: "kill", package: "procps", needed_by: "the drop-in for systemd before 253" },
 ];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     prepare()?;
+    fuzz::prepare()?;
     if args.kernel_object {
         kernel_tools::install()?;
     }

@@ -1,8 +1,8 @@
-//! Chore test: prepares the machine, runs all tests of the workspace, and sums them up in one line.
+//! Chore test: prepares the machine, runs all tests of the workspace, sums them up in one line, and fuzzes for a while.
 
 use crate::{
     command::{announce, cargo},
-    setup,
+    fuzz, setup,
 };
 use anyhow::{Context, Result, ensure};
 use std::{
@@ -14,7 +14,8 @@ use std::{
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Passed on to `cargo test --workspace`: a part of test names, or flags such as `--test systemd`.
+    /// Passed on to `cargo test --workspace`: a part of test names, or flags such as `--test systemd`. Then there is no
+    /// fuzzing.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
 }
@@ -48,7 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let seconds = started.elapsed().as_secs();
     println!("all tests: {passed} passed, {failed} failed, {ignored} ignored in {seconds} s");
     ensure!(status.success(), "`{line}` failed: {status}");
-    Ok(())
+    if args.rest.is_empty() { fuzz::run(&fuzz::Args::among_tests()) } else { Ok(()) }
 }
 
 impl Counts {

@@ -589,7 +589,7 @@ fn sections(bytes: &[u8]) -> Result<[(Range<usize>, u64); SECTIONS], Damage> {
 
 /// Checksum over bytes, taken eight at a time, the last ones followed by zeros. Against damage, not against forgery: a
 /// change within one of the eights always shows.
-fn checksum(bytes: &[u8]) -> u64 {
+pub fn checksum(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks();
     let mut last = [0; 8];
     last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
