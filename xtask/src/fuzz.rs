@@ -136,7 +136,7 @@ impl Fuzzer {
         run.args(["--", "-print_final_stats=1", &format!("-max_total_time={seconds}")]);
         run.args([format!("-timeout={TIMEOUT}"), format!("-rss_limit_mb={MEMORY}")]);
         command::run(&mut run).map_err(|error| match written_since(&artifacts, started) {
-            None => error.context(format!("fuzz target {target} did not run")),
+            None => error.context(format!("fuzz target {target} failed and left no input behind")),
             Some(input) => error.context(format!(
                 "fuzz target {target} broke on {input}; again: `PATH=tools/bin:$PATH cargo +{} fuzz run {target} {input}`",
                 self.toolchain.name()
