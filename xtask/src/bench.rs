@@ -124,9 +124,10 @@ fn document(machine: &[String], rows: &[Vec<String>]) -> String {
         "# Results\n\nWritten by `cargo xtask bench`. Each figure is the median of eleven samples, the fastest and the slowest in \
          brackets; own and peer\nare measured directly after one another in one process. Lookups ask the same addresses \
          over and over, after a warm-up: both sides\nare warm, their part of the caches holds what fits. CPU time of \
-         the measuring thread, except for publishing, which is by the\nclock. Peers are `ip_network_table` 0.2 and, in \
-         the kernel, `LPM_TRIE`. Compare the columns of one run: figures of two machines\nsay little about each \
-         other.\n\n",
+         the measuring thread, except for publishing, which is by the\nclock. Peers are `ip_network_table` 0.2, \
+         for domains a hash map of whole\nnames, in the kernel `LPM_TRIE`. Answers over UDP: five rounds beside rbldnsd, \
+         by turns, CPU time of the server's process. Compare\nthe columns of one run: figures of two machines say \
+         little about each other.\n\n",
     );
     for line in machine {
         // Writing to a string does not fail.

@@ -7,10 +7,10 @@
 //! In flow order: `feed` turns bytes into [`entry`]s, `gate` judges a feed as a whole, `flatten` settles one feed's
 //! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result, [`zone`] maps
 //! listings to DNS answers, [`generation`] holds all of it together, [`live_table`] is what operators put over it
-//! by hand, [`view`] is both, [`answer`] answers questions from it.
+//! by hand, [`view`] is both, [`query`] reads a message, [`answer`] answers its question from the view.
 //!
-//! Before a question is answered: [`query`] reads it, [`access`] says which clients are served, [`cookie`] which of them
-//! are who they say, [`rate`] how often they are answered.
+//! Not asked by the server yet: [`access`] (which clients are served), [`cookie`] (which of them are who they say),
+//! [`rate`] (how often they are answered), [`domain_table`] (listed domain names).
 
 pub mod access;
 pub mod answer;
