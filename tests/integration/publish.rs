@@ -11,15 +11,18 @@ use blackthorn_testkit::netns::Cable;
 use hickory_proto::rr::RecordType::{A, SOA};
 use std::collections::BTreeSet;
 
+/// Nothing but a reload reads the lists: a look at one of them in between would be a generation of its own.
 const CONFIG: &str = r#"
 [[feed]]
 id = "red"
 source = "red.txt"
 format = "plain"
+refresh = "24h"
 [[feed]]
 id = "green"
 source = "green.txt"
 format = "plain"
+refresh = "24h"
 [[zone]]
 name = "bl.example"
 feeds = [{ id = "red", code = "127.0.0.3" }, { id = "green", code = "127.0.0.5" }]
