@@ -175,11 +175,12 @@ impl Scene {
     }
 
     /// Dies at this call, and comes back with everything: the call at which it died, and the version it came back with.
-    /// `None` if this time there were fewer such calls, as waking up another thread is sometimes one and sometimes not.
+    /// `None` if this time there were fewer writes, as waking up another thread is sometimes one and sometimes not.
     fn survive(&self, at: &Call) -> Option<(Call, Version)> {
         let died = self.publish(Some((at.name(), at.nth))).unwrap();
         if let Some(daemon) = died.daemon {
-            assert_eq!(self.serves(&daemon), Version::New, "it did not come to {at:?}");
+            assert_eq!(at.name(), "write", "it did not come to {at:?}");
+            assert_eq!(self.serves(&daemon), Version::New, "{at:?}");
             return None;
         }
         // A neighbour of `at` if it comes to waking up another thread or not, which is a `write` too.

@@ -141,8 +141,9 @@ impl Batch {
             };
             match usize::try_from(done) {
                 Ok(done) if done > 0 => at += done,
-                _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-                _ => {
+                Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+                // None were sent: the first one is at fault.
+                Ok(_) | Err(_) => {
                     sent.failed += 1;
                     at += 1;
                 }

@@ -1,10 +1,9 @@
 //! Hosts files (F29): a sink address, then one or more names, each of which is listed alone.
 
-use super::super::builder::{Builder, Extras};
-use super::super::lines::{self, Comments, MAX_LINE, is_blank};
-use super::super::{BodyError, Declared, Parsed, RejectReason, Rules};
+use super::super::lines::{Comments, is_blank};
+use super::super::{BodyError, Parsed, RejectReason, Rules};
 use super::token::{self, Host};
-use super::{Row, settle};
+use super::{Row, read_rows};
 use crate::core::domain::Scope;
 use std::net::IpAddr;
 
@@ -17,15 +16,7 @@ const OWN: [&[u8]; 4] = [b"localhost", b"localhost.localdomain", b"local", b"bro
 /// # Errors
 /// [`BodyError::LongLine`].
 pub(super) fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
-    let mut builder = Builder::new(rules);
-    for line in lines::split(text, MAX_LINE) {
-        let line = line?;
-        let content = lines::content(line.text, &COMMENTS);
-        let extras =
-            Extras { note: content.comment.is_some(), repaired: content.repaired, ..Extras::default() };
-        settle(&mut builder, line, row(&content.data), extras);
-    }
-    Ok(builder.finish(Declared::Nothing))
+    read_rows(rules, text, &COMMENTS, row)
 }
 
 fn row(data: &[u8]) -> Result<Row, RejectReason> {

@@ -17,9 +17,9 @@ mod urls;
 pub use format::{DOMAIN_FORMATS, DomainFormat, DomainFormatInfo};
 
 use super::builder::{Builder, Extras};
-use super::lines::Line;
+use super::lines::{self, Comments, Line, MAX_LINE};
 use super::reject::RejectReason;
-use super::{BodyError, Format, Parsed, Rules, decode};
+use super::{BodyError, Declared, Format, Parsed, Rules, decode};
 use crate::core::domain::{DomainEntry, Scope};
 use crate::core::network::{Network, fold};
 use token::Host;
@@ -52,6 +52,27 @@ enum Row {
     Names(Vec<Host>, Scope),
     /// Domains taken out of wider entries of this feed (E24).
     Exclusion(Host, Scope),
+}
+
+/// Reads a body of which every line, without its comment, is a row.
+///
+/// # Errors
+/// [`BodyError::LongLine`].
+fn read_rows(
+    rules: &Rules,
+    text: &[u8],
+    comments: &Comments,
+    row: impl Fn(&[u8]) -> Result<Row, RejectReason>,
+) -> Result<Parsed, BodyError> {
+    let mut builder = Builder::new(rules);
+    for line in lines::split(text, MAX_LINE) {
+        let line = line?;
+        let content = lines::content(line.text, comments);
+        let extras =
+            Extras { note: content.comment.is_some(), repaired: content.repaired, ..Extras::default() };
+        settle(&mut builder, line, row(&content.data), extras);
+    }
+    Ok(builder.finish(Declared::Nothing))
 }
 
 /// Counts a line and keeps what it names; a bad name refuses the line as a whole.

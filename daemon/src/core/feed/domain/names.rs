@@ -1,11 +1,10 @@
 //! Plain domains (F30): one per line, `.name` with the names below it, `*.name` without the name itself.
 
-use super::super::builder::{Builder, Extras};
-use super::super::lines::{self, MAX_LINE, is_blank};
+use super::super::lines::is_blank;
 use super::super::plain::COMMENTS;
-use super::super::{BodyError, Declared, Parsed, RejectReason, Rules};
+use super::super::{BodyError, Parsed, RejectReason, Rules};
 use super::token::{self, Host};
-use super::{Row, settle};
+use super::{Row, read_rows};
 use crate::core::domain::Scope;
 
 /// Reads a decoded body.
@@ -13,15 +12,7 @@ use crate::core::domain::Scope;
 /// # Errors
 /// [`BodyError::LongLine`].
 pub(super) fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
-    let mut builder = Builder::new(rules);
-    for line in lines::split(text, MAX_LINE) {
-        let line = line?;
-        let content = lines::content(line.text, &COMMENTS);
-        let extras =
-            Extras { note: content.comment.is_some(), repaired: content.repaired, ..Extras::default() };
-        settle(&mut builder, line, row(&content.data), extras);
-    }
-    Ok(builder.finish(Declared::Nothing))
+    read_rows(rules, text, &COMMENTS, row)
 }
 
 fn row(data: &[u8]) -> Result<Row, RejectReason> {

@@ -1,11 +1,10 @@
 //! Resolver rules (F31): `address=`, `server=` and `local=` of dnsmasq, `local-zone:` of unbound. Each is about a domain
 //! and everything below it.
 
-use super::super::builder::{Builder, Extras};
-use super::super::lines::{self, Comments, MAX_LINE, is_blank, trim};
-use super::super::{BodyError, Declared, Parsed, RejectReason, Rules};
+use super::super::lines::{Comments, is_blank, trim};
+use super::super::{BodyError, Parsed, RejectReason, Rules};
 use super::names::scoped;
-use super::{Row, settle};
+use super::{Row, read_rows};
 use crate::core::domain::Scope;
 
 const COMMENTS: Comments = Comments { signs: &["#"], after_blank: true };
@@ -31,15 +30,7 @@ const CLOSED_ZONES: [&[u8]; 10] = [
 /// # Errors
 /// [`BodyError::LongLine`].
 pub(super) fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
-    let mut builder = Builder::new(rules);
-    for line in lines::split(text, MAX_LINE) {
-        let line = line?;
-        let content = lines::content(line.text, &COMMENTS);
-        let extras =
-            Extras { note: content.comment.is_some(), repaired: content.repaired, ..Extras::default() };
-        settle(&mut builder, line, row(&content.data), extras);
-    }
-    Ok(builder.finish(Declared::Nothing))
+    read_rows(rules, text, &COMMENTS, row)
 }
 
 fn row(data: &[u8]) -> Result<Row, RejectReason> {
