@@ -108,3 +108,20 @@ fn checklist_10_ports_that_would_answer_back_get_nothing() {
     assert!(respond(53, Transport::Udp) && respond(7, Transport::Tcp));
     assert_eq!(handler.stats().dns.dropped.get(), 5);
 }
+
+#[tokio::test]
+async fn replies_and_scraps_get_no_reply() {
+    let rig = Rig::start(example());
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut reply = query("2.0.0.127.bl.example", A);
+    reply[2] |= 0x80;
+    let broken_reply = hex("12 34 80 00 00 01 00 00 00 00 00 00 ff ff");
+    for dropped in [&[][..], &[0x12, 0x34, 0, 0, 0, 1], &reply, &broken_reply] {
+        socket.send_to(dropped, rig.at).await.unwrap();
+    }
+    let mut good = query("1.0.0.127.bl.example", A);
+    good[0] = 0x77;
+    socket.send_to(&good, rig.at).await.unwrap();
+    assert_eq!(receive(&socket).await[0], 0x77, "the first reply is to the good query");
+    assert_eq!((rig.stats.dns.dropped.get(), rig.stats.dns.udp.get()), (4, 5));
+}
