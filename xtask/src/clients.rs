@@ -66,11 +66,13 @@ fn fetch(archives: &Path) -> Result<()> {
     command::run(apt_get(&download).current_dir(archives))
 }
 
+/// What to unpack: all but the C library, because the loader of this machine fits its own only.
 fn packages(archives: &Path) -> Result<Vec<PathBuf>> {
     let mut packages = Vec::new();
     for entry in fs::read_dir(archives).with_context(|| format!("reading {}", archives.display()))? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "deb") {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".deb") && !name.starts_with("libc6_") {
             packages.push(path);
         }
     }
@@ -93,7 +95,7 @@ mod tests {
     fn only_packages_are_unpacked() {
         let folder = std::env::temp_dir().join(format!("blackthorn-clients-{}", std::process::id()));
         fs::create_dir_all(folder.join("partial")).unwrap();
-        for name in ["b_1_all.deb", "a_1_all.deb", "lock", "c_1_all.deb.part"] {
+        for name in ["b_1_all.deb", "a_1_all.deb", "lock", "c_1_all.deb.part", "libc6_2_all.deb"] {
             fs::write(folder.join(name), "").unwrap();
         }
         let found = packages(&folder).unwrap();
