@@ -63,7 +63,7 @@ const NEVER: [&str; 4] = ["MBZ", "OPT=100", "CLIENT-SUBNET", "EXPIRE"];
 #[test]
 fn checklist_6_dig_gets_what_rfc_8906_asks_for() {
     let Some(dig) = Program::find("usr/bin/dig") else { return };
-    let site = lists::site("127.0.0.1:0");
+    let site = lists::site(r#"["127.0.0.1:0"]"#);
     let daemon = site.start();
     for (asked, status, flags, edns) in ROWS {
         let shown = show(&dig, daemon.address(), asked);

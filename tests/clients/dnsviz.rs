@@ -2,7 +2,7 @@
 
 use crate::harness::Site;
 use crate::lists::ZONE;
-use crate::machine::{DAEMON, Machine};
+use crate::machine::Machine;
 use crate::programs::Program;
 use serde_json::Value;
 use std::fs;
@@ -10,7 +10,7 @@ use std::fs;
 /// The zone as a complete one: with name servers.
 const CONFIG: &str = r#"
 [dns]
-listen = ["127.0.0.1:53"]
+listen = ["127.0.0.1:5300"]
 
 [[feed]]
 id = "mine"
@@ -39,7 +39,7 @@ fn dnsviz_finds_no_errors_and_no_warnings() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output.stdout
     };
-    let server = format!("{ZONE}+:ns1.{ZONE}={DAEMON}");
+    let server = format!("{ZONE}+:ns1.{ZONE}=127.0.0.1:5300");
     let probed = machine.folder("dnsviz").join("probed.json");
     fs::write(&probed, run(&["probe", "-4", "-A", "-x", &server, ZONE])).unwrap();
     let judged = run(&["grok", "-l", "info", "-r", probed.to_str().unwrap()]);

@@ -3,6 +3,7 @@
 use crate::lists::{FOREIGN, LISTED, UNLISTED, UNLOADED, ZONE, text};
 use crate::machine::{EXIM, Machine, make_folder};
 use crate::programs::Program;
+use crate::readme;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -85,12 +86,9 @@ fn replies(said: &str) -> Vec<String> {
     replies
 }
 
-const RULES: &str = "    deny    dnslists = bl.example=127.0.0.2
-            message = rejected: $dnslist_domain says $dnslist_value $dnslist_text";
-
 #[test]
 fn checklist_13_exim_rejects_the_listed_with_our_text_and_accepts_others() {
-    let Some(exim) = Exim::start(RULES) else { return };
+    let Some(exim) = Exim::start(readme::block("dnslists")) else { return };
     for address in LISTED {
         let (reply, reasons) = exim.receive(address, "a@ok.example");
         assert_eq!(reply, format!("550 rejected: {ZONE} says 127.0.0.2 {}", text(address)), "{reasons}");

@@ -16,12 +16,12 @@ pub(crate) const LISTED: [&str; 5] =
 pub(crate) const UNLISTED: [&str; 5] =
     ["127.0.0.1", "192.0.2.10", "2001:db8:1::6", "203.0.113.4", "2001:db8:3::1"];
 
-/// A site with these lists, whose daemon listens there.
+/// A site with these lists, whose daemon listens there: TOML.
 pub(crate) fn site(listen: &str) -> Site {
     let site = Site::new(&format!(
         r#"
 [dns]
-listen = ["{listen}"]
+listen = {listen}
 
 [[feed]]
 id = "mine"

@@ -1,4 +1,4 @@
-//! A machine in small: a network namespace where only loopback is, an `/etc` of its own, and the daemon at port 53.
+//! A machine in small: a network namespace where only loopback is, an `/etc` of its own, and the daemon.
 //!
 //! What runs on it sees neither the accounts nor the resolvers of the machine the tests run on, and changes nothing
 //! there. Everything that was started ends with the test.
@@ -16,8 +16,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Where the daemon listens.
-pub(crate) const DAEMON: &str = "127.0.0.1:53";
+/// Where the daemon listens, in TOML: where programs without a resolver of their own ask, and its usual port.
+pub(crate) const LISTEN: &str = r#"["127.0.0.1:53", "127.0.0.1:5300"]"#;
 
 /// The users that mail servers run as, with their groups: name, number of both.
 pub(crate) const POSTFIX: (&str, u32) = ("postfix", 64_100);
@@ -41,10 +41,10 @@ pub(crate) struct Machine {
 impl Machine {
     /// A machine with the daemon of [`lists::site`]; `None` after [`needs::skip`].
     pub(crate) fn start() -> Option<Self> {
-        Self::serving(lists::site(DAEMON))
+        Self::serving(lists::site(LISTEN))
     }
 
-    /// A machine whose daemon serves a site at [`DAEMON`].
+    /// A machine whose daemon serves a site at [`LISTEN`].
     pub(crate) fn serving(site: Site) -> Option<Self> {
         if !needs::root() {
             needs::skip("network and mount namespaces need root");

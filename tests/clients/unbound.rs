@@ -3,13 +3,14 @@
 
 use crate::machine::Machine;
 use crate::programs::Program;
+use crate::readme;
 use crate::resolver::{assert_listings, wait_ready};
 use serde_json::Value;
 use std::fs;
 
 const RESOLVER: &str = "127.0.0.11";
 
-/// The configuration in the manual, at an address of its own and with `settings`.
+/// unbound at an address of its own, with these settings beside those of the README.
 fn start(settings: &str) -> Option<Machine> {
     let program = Program::find("usr/sbin/unbound")?;
     let mut machine = Machine::start()?;
@@ -28,15 +29,12 @@ server:
     use-syslog: no
     username: ""
     verbosity: 2
-    do-not-query-localhost: no
     module-config: "iterator"
     {settings}
-stub-zone:
-    name: "bl.example"
-    stub-addr: 127.0.0.1@53
-    stub-prime: no
+{zone}
 "#,
-        folder = folder.display()
+        folder = folder.display(),
+        zone = readme::block("stub-zone")
     );
     let path = folder.join("unbound.conf");
     fs::write(&path, config).unwrap();
