@@ -8,6 +8,10 @@ pub(crate) const ZONE: &str = "bl.example";
 pub(crate) const UNLOADED: &str = "unloaded.example";
 /// A zone that is not ours: REFUSED.
 pub(crate) const FOREIGN: &str = "foreign.example";
+/// The list, for others: REFUSED.
+pub(crate) const CLOSED: &str = "closed.example";
+/// The list, for others: all is listed, with a code that says so.
+pub(crate) const CODED: &str = "coded.example";
 
 /// Addresses that are listed, the last two by networks around them.
 pub(crate) const LISTED: [&str; 5] =
@@ -43,6 +47,16 @@ text = "Listed, see https://bl.example/?q=$"
 [[zone]]
 name = "{UNLOADED}"
 feeds = ["missing"]
+
+[[zone]]
+name = "{CLOSED}"
+feeds = ["mine"]
+clients = {{ default = "refuse" }}
+
+[[zone]]
+name = "{CODED}"
+feeds = ["mine"]
+clients = {{ default = "code", code = "127.255.255.254" }}
 "#
     ));
     site.write("mine.txt", "192.0.2.9\n2001:db8:1::5\n198.51.100.0/24\n2001:db8:2::/48\n");

@@ -4,7 +4,6 @@
 //! there. Everything that was started ends with the test.
 
 use crate::harness::{Daemon, PATIENCE, Site};
-use crate::lists;
 use crate::programs::{Program, libraries};
 use blackthorn_testkit::needs;
 use blackthorn_testkit::netns::Namespace;
@@ -39,12 +38,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// A machine with the daemon of [`lists::site`]; `None` after [`needs::skip`].
-    pub(crate) fn start() -> Option<Self> {
-        Self::serving(lists::site(LISTEN))
-    }
-
-    /// A machine whose daemon serves a site at [`LISTEN`].
+    /// A machine whose daemon serves this site; `None` after [`needs::skip`].
     pub(crate) fn serving(site: Site) -> Option<Self> {
         if !needs::root() {
             needs::skip("network and mount namespaces need root");

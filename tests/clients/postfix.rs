@@ -1,7 +1,7 @@
 //! Postfix, with a configuration and a queue of its own, and clients from anywhere by XCLIENT.
 
 use crate::harness::Site;
-use crate::lists::{self, FOREIGN, LISTED, UNLISTED, UNLOADED, ZONE, text};
+use crate::lists::{self, CLOSED, CODED, FOREIGN, LISTED, UNLISTED, UNLOADED, ZONE, text};
 use crate::machine::{LISTEN, Machine, POSTDROP, POSTFIX, make_folder};
 use crate::programs::Program;
 use crate::readme;
@@ -161,12 +161,14 @@ fn checklist_13_postfix_rejects_the_listed_with_our_text_and_accepts_others() {
 }
 
 #[test]
-fn checklist_13_postfix_accepts_all_when_a_list_refuses_or_fails() {
-    let lists = [FOREIGN, UNLOADED].map(|zone| format!("reject_rbl_client {zone}")).join(", ");
-    let restrictions = format!("smtpd_recipient_restrictions = reject_unauth_destination, {lists}");
+fn checklist_13_postfix_accepts_all_from_a_list_that_refuses_or_fails() {
+    let failing = [FOREIGN, UNLOADED, CLOSED];
+    let lists = failing.map(|zone| format!("reject_rbl_client {zone}")).join(", ");
+    let coded = format!("reject_rbl_client {CODED}=127.0.0.[2..11]");
+    let restrictions = format!("smtpd_recipient_restrictions = reject_unauth_destination, {lists}, {coded}");
     let Some(mut postfix) = Postfix::start(lists::site(LISTEN), &restrictions) else { return };
     assert_eq!(postfix.receive(LISTED[1], "a@ok.example"), "250 2.1.5 Ok");
-    for zone in [FOREIGN, UNLOADED] {
+    for zone in failing {
         let warning = format!("9.2.0.192.{zone}: RBL lookup error");
         postfix.machine.wait("its warning", |machine| machine.said().contains(&warning).then_some(()));
     }

@@ -1,7 +1,8 @@
 //! unbound between us and the mail server. It asks for parts of names before the whole (RFC 9156), strictly: where it
 //! hears NXDOMAIN it stops. And it spells names in random case, and wants them back so.
 
-use crate::machine::Machine;
+use crate::lists;
+use crate::machine::{LISTEN, Machine};
 use crate::programs::Program;
 use crate::readme;
 use crate::resolver::{assert_listings, wait_ready};
@@ -13,7 +14,7 @@ const RESOLVER: &str = "127.0.0.11";
 /// unbound at an address of its own, with these settings beside those of the README.
 fn start(settings: &str) -> Option<Machine> {
     let program = Program::find("usr/sbin/unbound")?;
-    let mut machine = Machine::start()?;
+    let mut machine = Machine::serving(lists::site(LISTEN))?;
     let folder = machine.folder("unbound");
     let config = format!(
         r#"
