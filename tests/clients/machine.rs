@@ -24,8 +24,11 @@ pub(crate) const EXIM: (&str, u32) = ("Debian-exim", 64_101);
 /// A group that Postfix wants to own its door for local mail.
 pub(crate) const POSTDROP: (&str, u32) = ("postdrop", 64_102);
 
-/// Puts our `/etc` in place in a mount namespace, says where the libraries are, and becomes the program.
-const BECOME: &str = r#"mount --bind "$1" /etc && export LD_LIBRARY_PATH="$2" && shift 2 && exec "$@""#;
+/// Puts our `/etc` in place in a mount namespace, says where the libraries are, and runs the program. The shell stays as
+/// the first process of its namespace: it dies with `unshare`, which a program that changes its user would not, and all
+/// others die with it.
+const RUN: &str =
+    r#"mount --bind "$1" /etc && export LD_LIBRARY_PATH="$2" && shift 2 && "$@"; status=$?; exit $status"#;
 
 pub(crate) struct Machine {
     // Dropped in this order: programs end before what they use.
@@ -141,7 +144,7 @@ impl Machine {
     /// with it.
     fn command(&self, program: &Program) -> Command {
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-c", BECOME, "sh"]);
+        command.args(["--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-c", RUN, "sh"]);
         command.arg(self.files.path().join("etc")).arg(libraries()).arg(program.path());
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
         command
