@@ -29,6 +29,7 @@ fn zone(name: &str, feeds: &[(u16, [u8; 4], &str)]) -> ZoneSpec {
     ZoneSpec {
         name: name.to_owned(),
         feeds: feeds.iter().map(feed).collect(),
+        domains: name == "bl.example",
         live: Some(ZoneLive { code: [127, 0, 0, 3].into(), text: "blocked: $".to_owned() }),
         ttl: 600,
         negative_ttl: 300,
@@ -77,7 +78,7 @@ pub fn generation() -> Generation {
         zone.loaded = false;
     }
     if let Some(part) = generation.parts.first_mut() {
-        part.copy = Some(FeedCopy { sha256: "ab".repeat(32), fetched_at: 1, entries_v4: 2, entries_v6: 1 });
+        part.copy = Some(FeedCopy { sha256: "ab".repeat(32), fetched_at: 1, entries_v4: 2, entries_v6: 1, domains: 3 });
     }
     generation.lineage = Lineage { parents: vec![1], settings: "s".to_owned(), digest: generation.digest() };
     generation

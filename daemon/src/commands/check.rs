@@ -113,7 +113,7 @@ fn feed(feed: &FeedStatus) -> [String; 3] {
         FeedState::Failing | FeedState::Quarantined => "CANNOT BE USED, see warnings".to_owned(),
         FeedState::Ok => format!(
             "{}, {}",
-            counted(feed.counts.entries_v4 + feed.counts.entries_v6, "entry", "entries"),
+            counted(feed.counts.entries(), "entry", "entries"),
             counted(feed.counts.lines.rejected_total(), "rejected line", "rejected lines")
         ),
     };

@@ -6,10 +6,11 @@
 use super::generation::Generation;
 use super::live_table::LiveTable;
 use super::name::{Asked, QuestionName};
+use super::subject::Subject;
 use super::text::Template;
 use super::view::View;
-use super::zone::{APEX_TTL, Listed, Zone};
-use std::net::{IpAddr, Ipv4Addr};
+use super::zone::{APEX_TTL, Listed, Named, Zone};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// Class IN, the only one served.
@@ -108,8 +109,8 @@ pub enum Records<'g> {
     None,
     /// Codes.
     A(&'g [Ipv4Addr]),
-    /// Texts, with the address to fill in.
-    Txt(&'g [Arc<Template>], IpAddr),
+    /// Texts, with what to fill in.
+    Txt(&'g [Arc<Template>], Subject),
     /// The zone's SOA.
     Soa(Soa<'g>),
     /// The zone's name servers.
@@ -140,7 +141,7 @@ pub struct Answer<'g> {
     pub authority: Option<(Soa<'g>, u32)>,
     /// Why it failed.
     pub ede: Option<Ede>,
-    /// For a question about one address of a zone: is it listed there?
+    /// For a question about one address or domain of a zone: is it listed there?
     pub listed: Option<bool>,
 }
 
@@ -196,20 +197,40 @@ impl<'g> Source<'g> {
     fn answer(self, question: &Question<'_>, depth: usize) -> Answer<'g> {
         let any_v4 = |span| self.zone.inhabits_v4(self.overlay, span);
         let any_v6 = |span| self.zone.inhabits_v6(self.overlay, span);
-        let inhabited = match Asked::read(&question.name, depth) {
-            Asked::Apex => return self.apex(question.qtype),
+        match Asked::read(&question.name, depth) {
+            Asked::Apex => self.apex(question.qtype),
             Asked::Address { address, above } => {
                 if let Some(listed) = self.zone.shown(&self.generation.table, self.overlay, address) {
-                    return self.listed(question.qtype, listed, address);
+                    return self.listed(question.qtype, listed, Subject::Address(address));
                 }
                 let listed = Some(false);
-                let inhabited = above.is_some_and(any_v6);
-                return Answer { listed, ..self.without_records(question, inhabited) };
+                let inhabited = above.is_some_and(any_v6) || self.names_domains(question, depth);
+                Answer { listed, ..self.without_records(question, inhabited) }
             }
-            Asked::Partial { v4, v6 } => v4.is_some_and(any_v4) || v6.is_some_and(any_v6),
-            Asked::NotAnAddress => false,
-        };
-        self.without_records(question, inhabited)
+            Asked::Partial { v4, v6 } => {
+                self.domain(question, depth, v4.is_some_and(any_v4) || v6.is_some_and(any_v6))
+            }
+            Asked::NotAnAddress => self.domain(question, depth, false),
+        }
+    }
+
+    /// A name that is no address, looked up as a domain where the zone has such. `inhabited`: addresses lie below it.
+    fn domain(self, question: &Question<'_>, depth: usize, inhabited: bool) -> Answer<'g> {
+        match self.zone.named(&self.generation.domains, &question.name, depth) {
+            Some(Named::Listed(listed)) => {
+                self.listed(question.qtype, listed, Subject::Domain { labels: depth })
+            }
+            Some(Named::Unlisted) if !inhabited => {
+                Answer { listed: Some(false), ..self.without_records(question, false) }
+            }
+            named => self.without_records(question, inhabited || matches!(named, Some(Named::Above))),
+        }
+    }
+
+    /// Is the name of an address also a listed domain, or above one? Top-level domains are no numbers, so hardly ever.
+    fn names_domains(self, question: &Question<'_>, depth: usize) -> bool {
+        let named = self.zone.named(&self.generation.domains, &question.name, depth);
+        matches!(named, Some(Named::Listed(_) | Named::Above))
     }
 
     fn apex(self, asked: u16) -> Answer<'g> {
@@ -221,12 +242,12 @@ impl<'g> Source<'g> {
         }
     }
 
-    fn listed(self, asked: u16, listed: &'g Listed, address: IpAddr) -> Answer<'g> {
+    fn listed(self, asked: u16, listed: &'g Listed, subject: Subject) -> Answer<'g> {
         let ttl = self.zone.spec().ttl;
         let answer = match asked {
             qtype::A | qtype::ANY => self.positive(Records::A(listed.codes()), ttl),
             qtype::TXT if !listed.texts().is_empty() => {
-                self.positive(Records::Txt(listed.texts(), address), ttl)
+                self.positive(Records::Txt(listed.texts(), subject), ttl)
             }
             _ => self.negative(Rcode::NoError),
         };

@@ -5,12 +5,12 @@
 //! kernel (`blackthorn_common`).
 //!
 //! In flow order: `feed` turns bytes into [`entry`]s, `gate` judges a feed as a whole, `flatten` settles one feed's
-//! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result, [`zone`] maps
-//! listings to DNS answers, [`generation`] holds all of it together, [`live_table`] is what operators put over it
+//! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result; for names the same is done
+//! by [`domain_flat`], [`domain_merge`] and [`domain_table`]. [`zone`] maps listings to DNS answers, [`generation`] holds all of it together, [`live_table`] is what operators put over it
 //! by hand, [`view`] is both, [`query`] reads a message, [`answer`] answers its question from the view.
 //!
 //! Not asked by the server yet: [`access`] (which clients are served), [`cookie`] (which of them are who they say),
-//! [`rate`] (how often they are answered), [`domain_table`] (listed domain names).
+//! [`rate`] (how often they are answered).
 
 pub mod access;
 pub mod answer;
@@ -19,6 +19,9 @@ pub mod cookie;
 pub mod coverage;
 pub mod delta;
 pub mod domain;
+pub mod domain_flat;
+mod domain_keys;
+pub mod domain_merge;
 pub mod domain_table;
 pub mod entry;
 pub mod explain;
@@ -45,6 +48,7 @@ pub mod segment;
 pub mod slab;
 pub mod span;
 pub mod special;
+pub mod subject;
 pub mod table;
 pub mod text;
 pub mod validators;

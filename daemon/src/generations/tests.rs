@@ -187,7 +187,7 @@ fn since_goes_back_to_the_last_break() {
     let ask = |serial: u32| -> Vec<Option<Since>> {
         let now = generation(serial, &both);
         let mut explained = [explain(&now, &LiveTable::default(), "192.0.2.7".parse().unwrap())];
-        fill_since(dir.path(), &mut explained);
+        fill_since(dir.path(), &mut explained, &mut []);
         explained[0].feeds.iter().map(|named: &NamedBy| named.since).collect()
     };
     let since = |serial| Some(Since { serial, built_at: u64::from(serial) * 10 });

@@ -3,6 +3,7 @@ use crate::core::fixture::{self, SERIAL, zone};
 use crate::core::live_set::{Action, entry};
 use crate::core::live_table::LiveTable;
 use crate::core::protection::Reservations;
+use crate::core::subject::Spelled;
 use crate::core::zone::ZoneSpec;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +39,11 @@ fn ask(g: &View, name: &str, qtype: u16) -> Seen {
     let records = match answer.records {
         Records::None => vec![],
         Records::A(codes) => codes.iter().map(Ipv4Addr::to_string).collect(),
-        Records::Txt(texts, address) => texts.iter().map(|text| text.expand(address)).collect(),
+        Records::Txt(texts, subject) => {
+            let wire = wire(name);
+            let name = QuestionName::read(&wire).unwrap();
+            Spelled::default().texts(texts, subject, &name).expanded().collect()
+        }
         Records::Soa(soa) => vec![format!("SOA {}", soa.serial)],
         Records::Ns(zone) => vec![format!("NS {}", zone.ns().len())],
     };

@@ -78,7 +78,7 @@ fn generation() -> Generation {
     let mut generation = build(&plan, 1_795_000_000, 1_795_000_001).unwrap();
     generation.zones[1].loaded = false;
     generation.parts[0].copy =
-        Some(FeedCopy { sha256: "ab".repeat(32), fetched_at: 1_794_999_999, entries_v4: 2, entries_v6: 1 });
+        Some(FeedCopy { sha256: "ab".repeat(32), fetched_at: 1_794_999_999, entries_v4: 2, entries_v6: 1, domains: 3 });
     generation.lineage =
         Lineage { parents: vec![1_794_000_000], settings: "s".to_owned(), digest: generation.digest() };
     generation
@@ -276,7 +276,7 @@ fn what_no_writer_writes_is_refused_behind_the_checksums_too() {
     };
     assert_eq!(
         refused(Section::Zones, &spans),
-        "its IPv4 spans cannot be read: a zone has spans outside of it"
+        "its IPv4 spans cannot be read: a zone has a part outside of it"
     );
 }
 

@@ -118,7 +118,9 @@ fn names_and_servers_have_defaults() {
 
 #[test]
 fn unchecked_specifications_are_refused_not_served() {
-    let compile = |spec| Zone::compile_all(&[spec], &Listings::default(), &Table::default());
+    let (addresses, domains) = (Table::default(), DomainTable::default());
+    let tables = Tables { addresses: &addresses, domains: &domains };
+    let compile = |spec| Zone::compile_all(&[spec], &Listings::default(), tables);
     let with_name = |name: &str| ZoneSpec { ns: vec![], ..zone(name, &[]) };
     assert!(matches!(compile(with_name("bl..example")), Err(ZoneError::Name(NameError::EmptyLabel(_)))));
     assert!(matches!(
