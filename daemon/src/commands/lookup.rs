@@ -7,8 +7,8 @@ use crate::cli;
 use crate::config::{self, Config};
 use crate::control::report::{Lookup, Origin};
 use crate::core::explain::{
-    DomainExplanation, DomainNamedBy, Explanation, LiveVerdict, NamedBy, Reservation, Since, Target, ZoneVerdict,
-    explain, explain_domain,
+    DomainExplanation, DomainNamedBy, Explanation, LiveVerdict, NamedBy, Reservation, Since, Target,
+    ZoneVerdict, explain, explain_domain,
 };
 use crate::core::feed::SourceLine;
 use crate::engine::disk::{Disk, DiskError};

@@ -268,7 +268,8 @@ impl Asked {
                     asked.targets.push(Target::Address(address));
                 }
                 "domain" => {
-                    let name = domain_name(value).map_err(|reason| format!("{value:?} is no domain: {reason}"))?;
+                    let name =
+                        domain_name(value).map_err(|reason| format!("{value:?} is no domain: {reason}"))?;
                     asked.targets.push(Target::Domain(name));
                 }
                 "why_not" => {
@@ -279,7 +280,10 @@ impl Asked {
             }
         }
         match asked.targets.len() {
-            0 => Err("give addresses or domains, as in /v1/lookup?address=192.0.2.1&domain=bad.example".to_owned()),
+            0 => {
+                Err("give addresses or domains, as in /v1/lookup?address=192.0.2.1&domain=bad.example"
+                    .to_owned())
+            }
             1..=MAX_TARGETS => Ok(asked),
             many => Err(format!("{many} addresses and domains, at most {MAX_TARGETS} go into one request")),
         }

@@ -4,6 +4,7 @@ use super::client::{Client, ClientError};
 use super::report::{LiveChanged, LiveCounts, Origin, Process, RemoveLive, SetLive};
 use super::{Control, Server, bind};
 use crate::config::Config;
+use crate::core::explain::Target;
 use crate::core::feed::{Reject, RejectReason};
 use crate::core::live_set::Action;
 use crate::engine::Command;

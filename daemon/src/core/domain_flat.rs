@@ -177,7 +177,8 @@ mod tests {
 
     fn shown(flat: &FlatDomains) -> Vec<String> {
         let word = |said: Option<bool>| said.map_or('.', |listed| if listed { '+' } else { '-' });
-        let line = |d: FlatDomain<'_>| format!("{}{} {}", word(d.name), word(d.below), dotted(&name_of(d.key)));
+        let line =
+            |d: FlatDomain<'_>| format!("{}{} {}", word(d.name), word(d.below), dotted(&name_of(d.key)));
         flat.iter().map(line).collect()
     }
 
@@ -193,7 +194,13 @@ mod tests {
         ]);
         assert_eq!(
             shown(&flat),
-            ["++ example.com", "-- shop.example.com", "+. bad.shop.example.com", ".+ example.net", "+. example.org"]
+            [
+                "++ example.com",
+                "-- shop.example.com",
+                "+. bad.shop.example.com",
+                ".+ example.net",
+                "+. example.org"
+            ]
         );
         assert_eq!((flat.len(), flat.duplicates, flat.nested), (5, 0, 1));
         let deciding = |text: &str| {

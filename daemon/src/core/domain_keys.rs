@@ -99,7 +99,8 @@ mod tests {
     fn parents_come_right_before_those_below() {
         let long = [&[40][..], &[b'x'; 40], b"\x03com"].concat();
         let longer = [b"\x01a", &long[..]].concat();
-        let keys = keys(&[&longer, b"\x02co", b"\x01a\x03com", &long, b"\x03com", b"\x01b\x01a\x03com", b"\x03com"]);
+        let keys =
+            keys(&[&longer, b"\x02co", b"\x01a\x03com", &long, b"\x03com", b"\x01b\x01a\x03com", b"\x03com"]);
         assert_eq!(keys.order(), [1, 4, 6, 2, 5, 3, 0]);
     }
 }

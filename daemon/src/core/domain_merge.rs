@@ -68,11 +68,13 @@ type Group<'a> = Vec<(Source, FlatDomain<'a>)>;
 
 impl<'a> Walk<'a> {
     fn new(sources: &DomainSources<'a>) -> Self {
-        let feeds = sources.feeds.iter().map(|(member, flat)| (Source::Feed(*member), flat.iter().peekable()));
+        let feeds =
+            sources.feeds.iter().map(|(member, flat)| (Source::Feed(*member), flat.iter().peekable()));
         let exclusions = (Source::Exclusions, sources.exclusions.iter().peekable());
         let mut sources: Vec<_> = feeds.chain([exclusions]).collect();
         let heads = sources.iter_mut().zip(0..);
-        let next = heads.filter_map(|((_, names), number)| Some(Reverse((names.peek()?.key, number)))).collect();
+        let next =
+            heads.filter_map(|((_, names), number)| Some(Reverse((names.peek()?.key, number)))).collect();
         Self { sources, next }
     }
 
@@ -80,7 +82,8 @@ impl<'a> Walk<'a> {
     fn next_name(&mut self) -> Option<(&'a [u8], Group<'a>)> {
         let &Reverse((key, _)) = self.next.peek()?;
         let mut group = Vec::new();
-        while let Some(&Reverse((same, number))) = self.next.peek().filter(|Reverse((next, _))| *next == key) {
+        while let Some(&Reverse((same, number))) = self.next.peek().filter(|Reverse((next, _))| *next == key)
+        {
             self.next.pop();
             let Some((source, names)) = self.sources.get_mut(number) else { continue };
             group.extend(names.next().map(|said| (*source, said)));

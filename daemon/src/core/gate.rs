@@ -250,7 +250,11 @@ mod tests {
             ),
             (Format::ScoreTsv, "192.0.2.1\t2\nx\t3\n", "of 2 rows 1 were rejected, 0 name special-use"),
             (Format::Domains, "# gone\n", "hollow, all 1 lines are comments or blank"),
-            (Format::Domains, "com\n", "all 1 rows were rejected, mostly because: the root, a top-level domain"),
+            (
+                Format::Domains,
+                "com\n",
+                "all 1 rows were rejected, mostly because: the root, a top-level domain",
+            ),
             (Format::Hosts, "127.0.0.1 localhost\n", "none of 1 rows names an address or domain"),
             (Format::Adblock, "@@||good.example^\n", "all 1 rows are exceptions, from nothing"),
         ] {

@@ -67,7 +67,7 @@ pub struct Size {
     pub runs_v6: u64,
     /// IPv4 addresses, at most 2^32.
     pub addresses_v4: u64,
-    /// Names with something said of them, exclusions inside wider entries included.
+    /// Names listed, or with names listed below them that have no entry of their own; the test entry not counted.
     #[serde(default)]
     pub domains: u64,
 }
@@ -188,12 +188,7 @@ impl Generation {
         self.domains.each_name(|said| {
             for (payload, scope) in [(said.name, Scope::Exact), (said.below, Scope::Below)] {
                 if let Some(payload) = payload {
-                    domains.push(DomainEntry {
-                        name: said.wire,
-                        scope,
-                        excluded: !lists(payload),
-                        line: 0,
-                    });
+                    domains.push(DomainEntry { name: said.wire, scope, excluded: !lists(payload), line: 0 });
                 }
             }
         });

@@ -161,7 +161,8 @@ mod tests {
 
     /// The texts said of the labels in front of `bl.example`.
     fn said(templates: &[&str], front: &[&[u8]]) -> Vec<String> {
-        let templates: Vec<_> = templates.iter().map(|text| Arc::new(Template::parse(text).unwrap())).collect();
+        let templates: Vec<_> =
+            templates.iter().map(|text| Arc::new(Template::parse(text).unwrap())).collect();
         let wire = wire(front);
         let name = QuestionName::read(&wire).unwrap();
         let mut spelled = Spelled::default();
@@ -179,12 +180,18 @@ mod tests {
 
     #[test]
     fn a_domain_is_said_as_asked_in_lower_case() {
-        assert_eq!(said(&["$ is listed"], &[b"WWW", b"a_b-c", b"xn--Bcher-kva", b"Com"]), ["www.a_b-c.xn--bcher-kva.com is listed"]);
+        assert_eq!(
+            said(&["$ is listed"], &[b"WWW", b"a_b-c", b"xn--Bcher-kva", b"Com"]),
+            ["www.a_b-c.xn--bcher-kva.com is listed"]
+        );
         let mut spelled = Spelled::default();
         let name = QuestionName::read(b"\x02bl\0").unwrap();
         let templates = [Arc::new(Template::parse("see $").unwrap())];
         let address = Subject::Address("2001:db8::1".parse().unwrap());
-        assert_eq!(spelled.texts(&templates, address, &name).expanded().collect::<Vec<_>>(), ["see 2001:db8::1"]);
+        assert_eq!(
+            spelled.texts(&templates, address, &name).expanded().collect::<Vec<_>>(),
+            ["see 2001:db8::1"]
+        );
     }
 
     #[test]

@@ -89,7 +89,9 @@ fn parse(path: &Path, text: &str) -> Result<Exclusions, ExcludeError> {
             (Err(not_network), Err(not_domain)) => {
                 let problem = match not_domain {
                     _ if !is_domain_like(entry) => not_network.to_string(),
-                    RejectReason::TopLevel => format!("one word is no domain; for all below it write .{entry}"),
+                    RejectReason::TopLevel => {
+                        format!("one word is no domain; for all below it write .{entry}")
+                    }
                     _ => not_domain.to_string(),
                 };
                 bad.push((number, entry.chars().take(80).collect(), problem));
@@ -106,7 +108,9 @@ fn parse(path: &Path, text: &str) -> Result<Exclusions, ExcludeError> {
 /// Was a domain meant, rather than a network?
 fn is_domain_like(entry: &str) -> bool {
     let not_hex = |c: char| c.is_alphabetic() && !c.is_ascii_hexdigit();
-    !entry.contains([':', '/']) && domain_pattern(entry) != Err(RejectReason::AddressName) && entry.contains(not_hex)
+    !entry.contains([':', '/'])
+        && domain_pattern(entry) != Err(RejectReason::AddressName)
+        && entry.contains(not_hex)
 }
 
 #[cfg(test)]
@@ -133,7 +137,9 @@ mod tests {
 
     #[test]
     fn every_bad_line_is_named() {
-        let error = parse(Path::new("allow.txt"), "192.0.2.1/24\n192.0.2.1\n192.0.2.300\noffice\nmail..example\n*\n").unwrap_err();
+        let error =
+            parse(Path::new("allow.txt"), "192.0.2.1/24\n192.0.2.1\n192.0.2.300\noffice\nmail..example\n*\n")
+                .unwrap_err();
         assert_eq!(
             error.to_string(),
             "allow.txt:1: `192.0.2.1/24`: address bits are set behind the prefix\n\

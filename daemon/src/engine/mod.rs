@@ -135,7 +135,11 @@ pub fn exclusions(config: &Config) -> Result<Reservations, ExcludeError> {
     list.extend(config.exclude.networks.iter().map(|&network| Reserved { network, reason: reason() }));
     let mut domains = built_in_domain_exclusions();
     let named = config.exclude.domains.iter().cloned();
-    domains.extend(named.map(|(name, scope)| ReservedDomain { name, scope, reason: "exclude.domains".to_owned() }));
+    domains.extend(named.map(|(name, scope)| ReservedDomain {
+        name,
+        scope,
+        reason: "exclude.domains".to_owned(),
+    }));
     for path in &config.exclude.files {
         let (networks, names) = exclude::read(path)?;
         list.extend(networks);

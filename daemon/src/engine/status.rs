@@ -130,7 +130,7 @@ pub struct GenerationStatus {
     pub segments_v6: u64,
     /// IPv4 addresses listed.
     pub addresses_v4: u64,
-    /// Names with something said of them, exclusions inside wider entries included.
+    /// Names listed, or with names listed below them that have no entry of their own; the test entry not counted.
     #[serde(default)]
     pub domains: u64,
     /// Octets of the table of domains.

@@ -104,7 +104,7 @@ fn a_damaged_file_gives_way_to_the_one_before() {
     let said: Vec<String> = newest.skipped.iter().map(ToString::to_string).collect();
     let expected = [
         " bytes instead of ",
-        "it has format version 0, this release reads version 1",
+        "it has format version 0, this release reads version 2",
         "it was written on a machine of the other byte order",
         "the checksum of its image is wrong",
         "it holds generation 1; give it back its name",

@@ -182,7 +182,9 @@ pub(super) fn network(text: &str) -> Result<Network, String> {
 /// A domain as configured, with which names are meant.
 pub(super) fn domain(text: &str) -> Result<(Vec<u8>, Scope), String> {
     domain_pattern(text).map_err(|reason| match reason {
-        RejectReason::TopLevel => "write a domain of two labels or more, or one with a dot in front".to_owned(),
+        RejectReason::TopLevel => {
+            "write a domain of two labels or more, or one with a dot in front".to_owned()
+        }
         reason => format!("{reason}; write example.com, .example.com or *.example.com"),
     })
 }

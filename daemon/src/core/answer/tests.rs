@@ -7,7 +7,7 @@ use crate::core::subject::Spelled;
 use crate::core::zone::ZoneSpec;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 const AAAA: u16 = 28;
 const DS: u16 = 43;

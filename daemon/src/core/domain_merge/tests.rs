@@ -81,7 +81,10 @@ fn a_name_answers_for_all_feeds_that_cover_it() {
         &[
             vec![line(&["com", "example"], Scope::Subtree)],
             vec![line(&["com", "example", "www"], Scope::Exact)],
-            vec![line(&["com", "example"], Scope::Below), (vec!["com", "example", "www"], Scope::Exact, true)],
+            vec![
+                line(&["com", "example"], Scope::Below),
+                (vec!["com", "example", "www"], Scope::Exact, true),
+            ],
         ],
         &[],
     );
@@ -98,7 +101,10 @@ fn exclusions_of_the_operator_hold_for_all_feeds_and_all_below() {
     let merged = merged(
         &[
             vec![line(&["com", "example"], Scope::Subtree), line(&["net", "good"], Scope::Exact)],
-            vec![line(&["com", "example", "safe", "bad"], Scope::Exact), line(&["net", "good", "x"], Scope::Exact)],
+            vec![
+                line(&["com", "example", "safe", "bad"], Scope::Exact),
+                line(&["net", "good", "x"], Scope::Exact),
+            ],
         ],
         &[line(&["com", "example", "safe"], Scope::Subtree), line(&["net", "good"], Scope::Exact)],
     );

@@ -19,7 +19,11 @@ const NO_NODE: u32 = u32::MAX;
 
 /// The words of an image that lists nothing.
 pub(super) fn empty() -> Vec<u32> {
-    write(&SortedRules::default(), &[], &Places { key: 0, buckets: 0, order: Vec::new(), offsets: Vec::new() })
+    write(
+        &SortedRules::default(),
+        &[],
+        &Places { key: 0, buckets: 0, order: Vec::new(), offsets: Vec::new() },
+    )
 }
 
 /// Compiles rules.

@@ -57,6 +57,12 @@ impl SortedRules {
         self.rules.len()
     }
 
+    /// Number of names that are listed, or below which all are.
+    pub fn listed(&self) -> usize {
+        let listed = |payload: Option<Payload>| payload.is_some_and(Payload::is_listed);
+        self.rules.iter().filter(|rule| listed(rule.name) || listed(rule.below)).count()
+    }
+
     /// None?
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()

@@ -59,10 +59,10 @@ pub fn explain_domain(generation: &Generation, name: &[u8]) -> DomainExplanation
     if members.contains(&FeedIndex::TEST) {
         feeds.push(named(TEST_FEED, pattern(name, Scope::Exact), true));
     }
-    let exclusions = generation.exclusions.domain_reasons(name).map(|reserved| Reservation {
-        network: reserved.pattern(),
-        reason: reserved.reason.clone(),
-    });
+    let exclusions = generation
+        .exclusions
+        .domain_reasons(name)
+        .map(|reserved| Reservation { network: reserved.pattern(), reason: reserved.reason.clone() });
     DomainExplanation {
         domain: dotted(name),
         listed: !members.is_empty(),
@@ -108,11 +108,7 @@ fn named_by(generation: &Generation, feed: FeedIndex, part: &Part, name: &[u8]) 
 }
 
 /// The widest entry of a feed under which all names down to this one are listed.
-fn entry_in_image<'n>(
-    generation: &Generation,
-    feed: FeedIndex,
-    name: &'n [u8],
-) -> Option<(&'n [u8], Scope)> {
+fn entry_in_image<'n>(generation: &Generation, feed: FeedIndex, name: &'n [u8]) -> Option<(&'n [u8], Scope)> {
     let lists = |payload: Payload| members(&generation.listings, payload).contains(&feed);
     let found = find(&generation.domains, name);
     if !lists(found.payload) {
@@ -141,11 +137,9 @@ fn verdict(generation: &Generation, zone: &Zone, name: &[u8]) -> Option<ZoneVerd
         Named::Listed(_) | Named::Above | Named::Unlisted => None,
     };
     let mut spelled = Spelled::default();
-    let texts = listed.map_or(Vec::new(), |listed| {
-        match listed.texts() {
-            [] => Vec::new(),
-            texts => spelled.texts(texts, Subject::Domain { labels }, &question).expanded().collect(),
-        }
+    let texts = listed.map_or(Vec::new(), |listed| match listed.texts() {
+        [] => Vec::new(),
+        texts => spelled.texts(texts, Subject::Domain { labels }, &question).expanded().collect(),
     });
     Some(ZoneVerdict {
         zone: zone.spec().name.clone(),

@@ -50,7 +50,9 @@ impl Zone {
         let visible = |payload: Payload| self.answer_of(ListingId(payload.listing()));
         Some(match visible(found.payload) {
             Some(listed) => Named::Listed(listed),
-            None if self.shown.domains.exists_below(&found, |payload| visible(payload).is_some()) => Named::Above,
+            None if self.shown.domains.exists_below(&found, |payload| visible(payload).is_some()) => {
+                Named::Above
+            }
             None => Named::Unlisted,
         })
     }
@@ -66,21 +68,28 @@ pub(super) struct Collector<'a> {
     tables: Tables<'a>,
     addresses: HashMap<Vec<bool>, Arc<Presence>>,
     domains: HashMap<Vec<bool>, Arc<DomainPresence>>,
+    /// For zones without domains.
+    no_domains: Arc<DomainPresence>,
 }
 
 impl<'a> Collector<'a> {
     pub(super) fn new(tables: Tables<'a>) -> Self {
-        Self { tables, addresses: HashMap::new(), domains: HashMap::new() }
+        Self { tables, addresses: HashMap::new(), domains: HashMap::new(), no_domains: Arc::default() }
     }
 
     /// What a zone shows of which these listings are visible.
     pub(super) fn shown(&mut self, visible: Vec<bool>, with_domains: bool) -> Shown {
         let Tables { addresses, domains } = self.tables;
-        let is = |visible: &[bool], listing: u32| visible.get(listing as usize).is_some_and(|&visible| visible);
+        let is =
+            |visible: &[bool], listing: u32| visible.get(listing as usize).is_some_and(|&visible| visible);
         let collect = |visible: &Vec<bool>| {
             Arc::new(DomainPresence::collect(domains, |payload| is(visible, payload.listing())))
         };
-        let domains = if with_domains { shared(&mut self.domains, visible.clone(), collect) } else { Arc::default() };
+        let domains = if with_domains {
+            shared(&mut self.domains, visible.clone(), collect)
+        } else {
+            Arc::clone(&self.no_domains)
+        };
         let collect =
             |visible: &Vec<bool>| Arc::new(Presence::collect(addresses, |listing| is(visible, listing)));
         Shown { addresses: shared(&mut self.addresses, visible, collect), domains }

@@ -14,7 +14,11 @@ use crate::core::feed::reject::RejectReason;
 pub fn domain_pattern(text: &str) -> Result<(Vec<u8>, Scope), RejectReason> {
     let (name, scope) = mark(text.as_bytes(), Scope::Exact);
     let name = read(name)?;
-    if name.labels < 2 && scope == Scope::Exact { Err(RejectReason::TopLevel) } else { Ok((name.wire, scope)) }
+    if name.labels < 2 && scope == Scope::Exact {
+        Err(RejectReason::TopLevel)
+    } else {
+        Ok((name.wire, scope))
+    }
 }
 
 /// Reads a name of any number of labels to wire form and lower case, without the root.
