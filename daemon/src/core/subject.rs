@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(said(&[&both[0], &both[1]], &front), [both[0].clone()]);
         let cut = said(&[longest], &front);
         assert!(cut.len() == 1 && cut[0].len() > 200 && longest.starts_with(&cut[0]), "{cut:?}");
-        assert_eq!(said(&[longest], &[b"bad", b"example"]), [longest.clone()]);
+        assert_eq!(said(&[longest], &[b"bad", b"example"]), std::slice::from_ref(longest));
     }
 
     proptest! {
