@@ -1,7 +1,7 @@
 //! BIND between us and the mail server. It asks for parts of names by NS, and sends cookies.
 
 use crate::harness::Site;
-use crate::lists;
+use crate::lists::{self, DOMAIN_ZONE, ZONE};
 use crate::machine::{LISTEN, Machine};
 use crate::programs::Program;
 use crate::readme;
@@ -26,13 +26,14 @@ options {{
     lock-file none;
     session-keyfile none;
     recursion yes;
-    validate-except {{ "bl.example"; }};
+    validate-except {{ "{ZONE}"; "{DOMAIN_ZONE}"; }};
     {option}
 }};
 controls {{ }};
-{zone}
+{zones}
 "#,
-        folder = folder.display()
+        folder = folder.display(),
+        zones = lists::both_zones(zone)
     );
     let path = folder.join("named.conf");
     fs::write(&path, config).unwrap();

@@ -1,6 +1,9 @@
 //! exim, which plays a session with any client address on standard input (`-bh`).
 
-use crate::lists::{self, CLOSED, CODED, FOREIGN, LISTED, UNLISTED, UNLOADED, ZONE, text};
+use crate::lists::{
+    self, CLOSED, CODED, DOMAIN_ZONE, FOREIGN, LISTED, LISTED_DOMAINS, UNLISTED, UNLISTED_DOMAINS, UNLOADED,
+    ZONE, text,
+};
 use crate::machine::{EXIM, LISTEN, Machine, make_folder};
 use crate::programs::Program;
 use crate::readme;
@@ -96,6 +99,20 @@ fn checklist_13_exim_rejects_the_listed_with_our_text_and_accepts_others() {
     for address in UNLISTED {
         let (reply, reasons) = exim.receive(address, "a@ok.example");
         assert_eq!(reply, "250 Accepted", "{address}: {reasons}");
+    }
+}
+
+#[test]
+fn checklist_13_exim_rejects_senders_by_domain_with_our_text_and_accepts_others() {
+    let Some(exim) = Exim::start(readme::block("dnslists")) else { return };
+    for domain in LISTED_DOMAINS {
+        let (reply, reasons) = exim.receive(UNLISTED[1], &format!("a@{domain}"));
+        let expected = format!("550 rejected: {DOMAIN_ZONE} says 127.0.1.2 {}", text(domain));
+        assert_eq!(reply, expected, "{reasons}");
+    }
+    for domain in UNLISTED_DOMAINS {
+        let (reply, reasons) = exim.receive(UNLISTED[1], &format!("a@{domain}"));
+        assert_eq!(reply, "250 Accepted", "{domain}: {reasons}");
     }
 }
 

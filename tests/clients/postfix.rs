@@ -1,7 +1,10 @@
 //! Postfix, with a configuration and a queue of its own, and clients from anywhere by XCLIENT.
 
 use crate::harness::Site;
-use crate::lists::{self, CLOSED, CODED, FOREIGN, LISTED, UNLISTED, UNLOADED, ZONE, text};
+use crate::lists::{
+    self, CLOSED, CODED, DOMAIN_ZONE, FOREIGN, LISTED, LISTED_DOMAINS, UNLISTED, UNLISTED_DOMAINS, UNLOADED,
+    ZONE, text,
+};
 use crate::machine::{LISTEN, Machine, POSTDROP, POSTFIX, make_folder};
 use crate::programs::Program;
 use crate::readme;
@@ -161,10 +164,25 @@ fn checklist_13_postfix_rejects_the_listed_with_our_text_and_accepts_others() {
 }
 
 #[test]
+fn checklist_13_postfix_rejects_senders_by_domain_with_our_text_and_accepts_others() {
+    let Some(postfix) = Postfix::start(lists::site(LISTEN), readme::block("reject_rhsbl_sender")) else {
+        return;
+    };
+    for domain in LISTED_DOMAINS {
+        let sender = format!("Sender address [a@{domain}] blocked using {DOMAIN_ZONE}");
+        let rejection = format!("554 5.7.1 Service unavailable; {sender}; {}", text(domain));
+        assert_eq!(postfix.receive(UNLISTED[1], &format!("a@{domain}")), rejection);
+    }
+    for domain in UNLISTED_DOMAINS {
+        assert_eq!(postfix.receive(UNLISTED[1], &format!("a@{domain}")), "250 2.1.5 Ok", "{domain}");
+    }
+}
+
+#[test]
 fn checklist_13_postfix_accepts_all_from_a_list_that_refuses_or_fails() {
     let failing = [FOREIGN, UNLOADED, CLOSED];
     let lists = failing.map(|zone| format!("reject_rbl_client {zone}")).join(", ");
-    let coded = format!("reject_rbl_client {CODED}=127.0.0.[2..11]");
+    let coded = format!("reject_rbl_client {CODED}=127.0.0.[2..11], reject_rhsbl_sender {FOREIGN}");
     let restrictions = format!("smtpd_recipient_restrictions = reject_unauth_destination, {lists}, {coded}");
     let Some(mut postfix) = Postfix::start(lists::site(LISTEN), &restrictions) else { return };
     assert_eq!(postfix.receive(LISTED[1], "a@ok.example"), "250 2.1.5 Ok");

@@ -35,7 +35,7 @@ server:
 {zone}
 "#,
         folder = folder.display(),
-        zone = readme::block("stub-zone")
+        zone = lists::both_zones(readme::block("stub-zone"))
     );
     let path = folder.join("unbound.conf");
     fs::write(&path, config).unwrap();
