@@ -1,6 +1,7 @@
 //! unbound between us and the mail server. It asks for parts of names before the whole (RFC 9156), strictly: where it
 //! hears NXDOMAIN it stops. And it spells names in random case, and wants them back so.
 
+use crate::harness::Site;
 use crate::lists;
 use crate::machine::{LISTEN, Machine};
 use crate::programs::Program;
@@ -13,8 +14,13 @@ const RESOLVER: &str = "127.0.0.11";
 
 /// unbound at an address of its own, with these settings beside those of the README.
 fn start(settings: &str) -> Option<Machine> {
+    start_beside(lists::site(LISTEN), settings)
+}
+
+/// The same beside a daemon of this site.
+fn start_beside(site: Site, settings: &str) -> Option<Machine> {
     let program = Program::find("usr/sbin/unbound")?;
-    let mut machine = Machine::serving(lists::site(LISTEN))?;
+    let mut machine = Machine::serving(site)?;
     let folder = machine.folder("unbound");
     let config = format!(
         r#"
@@ -74,4 +80,15 @@ fn checklist_12_listed_stays_listed_when_a_resolver_asks_over_tcp() {
     let settings = "tcp-upstream: yes\n qname-minimisation-strict: yes\n use-caps-for-id: yes";
     let Some(machine) = start(settings) else { return };
     assert_listings(&machine, RESOLVER);
+}
+
+#[test]
+fn a_resolver_over_the_limit_comes_back_by_tcp_and_hears_the_same() {
+    // Of the replies suppressed, all are cut and none is left out.
+    let limit = "[dns.rate_limit]\nanswers_per_second = 1\nslip = 1";
+    let site = lists::site(&format!("{LISTEN}\n{limit}"));
+    let Some(machine) = start_beside(site, "qname-minimisation-strict: yes") else { return };
+    assert_listings(&machine, RESOLVER);
+    let (_, status) = machine.site().json(&["status"]);
+    assert!(status["dns"]["tcp"].as_u64().unwrap() > 20, "{status:#}");
 }
