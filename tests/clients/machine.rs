@@ -89,9 +89,9 @@ impl Machine {
         path
     }
 
-    /// Adds an address to loopback, for a program that looks for its addresses before it binds them.
+    /// Adds an address to loopback, for a program that looks what addresses there are.
     pub(crate) fn add_address(&self, address: &str) {
-        self.namespace.ip(&format!("addr add {address}/8 dev lo"));
+        self.namespace.ip(&format!("addr add {address}/32 dev lo"));
     }
 
     /// Does some work on the network of this machine.
