@@ -7,7 +7,9 @@ use crate::harness::{Daemon, PATIENCE, Site};
 use crate::programs::{Program, libraries};
 use blackthorn_testkit::needs;
 use blackthorn_testkit::netns::Namespace;
+use socket2::{Domain, Socket, Type};
 use std::fs::{self, File, Permissions};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -97,6 +99,20 @@ impl Machine {
     /// Does some work on the network of this machine.
     pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.namespace.enter(work)
+    }
+
+    /// A connection from a loopback address; `None` when nobody listens.
+    pub(crate) fn connect(&self, from: &str, server: &str) -> Option<TcpStream> {
+        let from = SocketAddr::new(from.parse().unwrap(), 0);
+        let server: SocketAddr = server.parse().unwrap();
+        let stream: TcpStream = self.enter(|| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.bind(&from.into()).unwrap();
+            socket.connect(&server.into()).ok()?;
+            Some(socket.into())
+        })?;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Some(stream)
     }
 
     /// Runs a program to its end.

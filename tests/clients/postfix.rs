@@ -9,9 +9,7 @@ use crate::machine::{LISTEN, Machine, POSTDROP, POSTFIX, make_folder};
 use crate::programs::Program;
 use crate::readme;
 use crate::smtp::Smtp;
-use socket2::{Domain, Socket, Type};
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 /// Where the mail server is, and where postscreen, which looks at clients first.
@@ -55,15 +53,7 @@ impl Postfix {
 
 /// A session from a loopback address; `None` if Postfix is not there yet.
 fn session(machine: &Machine, from: &str, server: &str) -> Option<Smtp> {
-    let from = SocketAddr::new(from.parse().unwrap(), 0);
-    let to: SocketAddr = server.parse().unwrap();
-    let stream: TcpStream = machine.enter(|| {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&from.into()).unwrap();
-        socket.connect(&to.into()).ok()?;
-        Some(socket.into())
-    })?;
-    Smtp::open(stream)
+    Smtp::open(machine.connect(from, server)?)
 }
 
 fn deliver(session: &mut Smtp, sender: &str) -> String {
