@@ -55,15 +55,31 @@ pub struct VerifierStats {
     pub repairs: Counter,
 }
 
-/// Counters of the DNS side. `udp` and `tcp` count messages taken in; each is answered or counted in `dropped`.
+/// Counters of the DNS side. `udp`, `tcp`, `tls`, `https` and `quic` count messages taken in; each is answered or counted
+/// in `dropped`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct DnsStats {
     /// Messages received in datagrams.
     pub udp: Counter,
     /// Messages received on connections.
     pub tcp: Counter,
-    /// Connections accepted.
+    /// Messages received on connections under TLS.
+    #[serde(default)]
+    pub tls: Counter,
+    /// Messages received in requests of HTTP.
+    #[serde(default)]
+    pub https: Counter,
+    /// Messages received on streams of QUIC.
+    #[serde(default)]
+    pub quic: Counter,
+    /// Connections accepted, encrypted ones included.
     pub connections: Counter,
+    /// Connections closed to make room for others.
+    #[serde(default)]
+    pub crowded_out: Counter,
+    /// Encrypted connections that ended before they stood.
+    #[serde(default)]
+    pub failed_handshakes: Counter,
     /// Messages that get no reply: too short, or replies themselves.
     pub dropped: Counter,
     /// Replies that could not be sent, and failed receives.

@@ -6,10 +6,10 @@
 
 use crate::allocator;
 use crate::collector::{FetchError, Fetcher};
-use crate::config::{self, Config, ConfigErrors};
+use crate::config::{Config, ConfigErrors};
 use crate::control::report::{Process, Reload};
 use crate::control::{self, Control, ControlError};
-use crate::dns::{BindError, Bound, DnsServer};
+use crate::dns::{Bound, DnsError, DnsServer, Endpoint, Service};
 use crate::engine::live_entries::LiveEntries;
 use crate::engine::{self, Command, Engine, ExcludeError, Resumed, unix_now};
 use crate::live::Live;
@@ -20,7 +20,6 @@ use crate::store::{Claim, Opened, Recovered, Store, StoreError};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +48,7 @@ pub(super) enum RunError {
     #[error(transparent)]
     Exclude(#[from] ExcludeError),
     #[error(transparent)]
-    Dns(#[from] BindError),
+    Dns(#[from] DnsError),
     #[error(transparent)]
     Control(#[from] ControlError),
     #[error(transparent)]
@@ -70,7 +69,7 @@ enum ReloadError {
     #[error(transparent)]
     Config(#[from] ConfigErrors),
     #[error(transparent)]
-    Dns(#[from] BindError),
+    Dns(#[from] DnsError),
     #[error(transparent)]
     Exclude(#[from] ExcludeError),
     #[error("the engine is gone")]
@@ -87,7 +86,7 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
     let notifier = Arc::new(Notifier::from_env()?);
     let system = |doing| move |error| RunError::System { doing, error };
     let signals = Signals::install().map_err(system("install signal handlers"))?;
-    let dns = DnsServer::bind(&config.dns.listen, workers(&config.dns))?;
+    let dns = DnsServer::bind(&config.dns)?;
     let control = control::bind(&config.control.socket)?;
     let claim = Store::claim(&config.state_dir);
     // Whatever else is wrong with the directory does not keep its generations from being served.
@@ -131,6 +130,8 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
             started_at: unix_now(),
             config: path.display().to_string(),
             listen: dns.local_addrs(),
+            encrypted: encrypted(&dns),
+            certificate: None,
             reload: None,
         });
         let control = control.serve(Control {
@@ -164,7 +165,7 @@ enum Door {
 }
 
 impl Door {
-    fn open(self, live: &Live, stats: &Arc<Stats>) -> Result<DnsServer, BindError> {
+    fn open(self, live: &Live, stats: &Arc<Stats>) -> Result<DnsServer, DnsError> {
         match self {
             Self::Shut(bound) => bound.serve(live.clone(), Arc::clone(stats)),
             Self::Open(server) => Ok(server),
@@ -172,9 +173,9 @@ impl Door {
     }
 }
 
-/// Threads that answer UDP at each address: what is configured, or one for each core.
-fn workers(dns: &config::Dns) -> NonZeroUsize {
-    dns.workers.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+/// What is served beside plain DNS.
+fn encrypted(dns: &DnsServer) -> Vec<Endpoint> {
+    dns.endpoints().into_iter().filter(|endpoint| endpoint.service != Service::Plain).collect()
 }
 
 /// Opens the store, or what is readable of it: a full or read-only disk must not stop a daemon that can still serve its
@@ -229,6 +230,7 @@ struct Daemon {
 impl Daemon {
     async fn wait(mut self, mut signals: Signals, mut engine: oneshot::Receiver<()>) -> Result<(), RunError> {
         let _watchdog = self.start_watchdog();
+        let _certificate = self.show_certificate();
         self.notifier.ready();
         tracing::info!("ready");
         loop {
@@ -277,6 +279,20 @@ impl Daemon {
         task
     }
 
+    /// Keeps what the process says of its certificate up to date. Stops when dropped.
+    fn show_certificate(&self) -> JoinSet<()> {
+        let (mut certificate, process) = (self.dns.certificate(), self.process.clone());
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            certificate.mark_changed();
+            while certificate.changed().await.is_ok() {
+                let status = certificate.borrow_and_update().clone();
+                process.send_modify(|process| process.certificate = status);
+            }
+        });
+        task
+    }
+
     async fn reload(&mut self) {
         tracing::info!(config = %self.config.path.display(), "reloading");
         self.notifier.reloading();
@@ -287,6 +303,7 @@ impl Daemon {
         }
         self.process.send_modify(|process| {
             process.listen = self.dns.local_addrs();
+            process.encrypted = encrypted(&self.dns);
             process.reload = Some(Reload { at: unix_now(), error });
         });
         self.notifier.ready();
@@ -300,8 +317,8 @@ impl Daemon {
         new.control.clone_from(&self.config.control);
         let new = Arc::new(new);
         let exclusions = engine::exclusions(&new)?;
-        if new.dns != self.config.dns {
-            self.dns.set_listen(&new.dns.listen).await?;
+        self.dns.configure(&new.dns).await?;
+        if new.dns.listen != self.config.dns.listen {
             self.listening.send_replace(self.dns.local_addrs());
         }
         for change in &changes.restart {
@@ -327,6 +344,9 @@ impl Daemon {
         tracing::info!(
             udp = dns.udp.get(),
             tcp = dns.tcp.get(),
+            tls = dns.tls.get(),
+            https = dns.https.get(),
+            quic = dns.quic.get(),
             listed = dns.listed.get(),
             not_listed = dns.not_listed.get(),
             dropped = dns.dropped.get(),

@@ -4,11 +4,12 @@ use super::text::{age, ago, bytes, columns, counted, number, section};
 use super::{Verdict, client, output, wait};
 use crate::cli;
 use crate::control::report::{LiveCounts, Process, Reload, Status};
+use crate::dns::{CertificateStatus, Endpoint};
 use crate::engine::status::{
     FeedState, FeedStatus, FilterStatus, GenerationStatus, HoldStatus, VerifierStatus, ZoneStatus,
 };
 use crate::engine::unix_now;
-use crate::stats::DnsStats;
+use crate::stats::{Counter, DnsStats};
 use std::error::Error;
 
 /// Asks the daemon and prints its answer.
@@ -29,7 +30,7 @@ fn text(status: &Status, now: u64) -> String {
     );
     title
         + &section("config", &config(process, now))
-        + &section("dns", &process.listen.iter().map(ToString::to_string).collect::<Vec<_>>())
+        + &section("dns", &listeners(process, now))
         + &section("queries", &queries(dns))
         + &section("generation", &generation(&engine.generation, engine.hold.as_ref(), now))
         + &section("live", &[self::live(live)])
@@ -48,6 +49,28 @@ fn config(process: &Process, now: u64) -> Vec<String> {
     [process.config.clone()].into_iter().chain(reload).collect()
 }
 
+fn listeners(process: &Process, now: u64) -> Vec<String> {
+    let plain = process.listen.iter().map(ToString::to_string);
+    let encrypted =
+        process.encrypted.iter().map(|Endpoint { service, address }| format!("{address} {service}"));
+    let certificate = process.certificate.iter().flat_map(|certificate| self::certificate(certificate, now));
+    plain.chain(encrypted).chain(certificate).collect()
+}
+
+fn certificate(
+    CertificateStatus { file, loaded_at, expires_at, error }: &CertificateStatus,
+    now: u64,
+) -> Vec<String> {
+    let ends = match expires_at {
+        None => String::new(),
+        Some(at) if *at <= now => ", EXPIRED".to_owned(),
+        Some(at) => format!(", expires in {}", age(at - now)),
+    };
+    let refused =
+        error.as_ref().map(|error| format!("certificate NOT CHANGED, the one before stays in use: {error}"));
+    [format!("certificate {file}, read {}{ends}", ago(now, *loaded_at))].into_iter().chain(refused).collect()
+}
+
 fn queries(dns: &DnsStats) -> Vec<String> {
     let rcodes = [
         (&dns.rcodes.noerror, "NOERROR"),
@@ -59,14 +82,19 @@ fn queries(dns: &DnsStats) -> Vec<String> {
         (&dns.rcodes.badvers, "BADVERS"),
     ];
     let named = |parts: &[String]| parts.join(", ");
-    let rcodes: Vec<String> = rcodes
-        .iter()
-        .filter(|(count, _)| count.get() > 0)
-        .map(|(count, name)| format!("{} {name}", number(count.get())))
-        .collect();
+    let some = |counts: &[(&Counter, &str)]| -> Vec<String> {
+        let counts = counts.iter().filter(|(count, _)| count.get() > 0);
+        counts.map(|(count, name)| format!("{} {name}", number(count.get()))).collect()
+    };
+    let rcodes = some(&rcodes);
     let trouble =
         [(&dns.truncated, "truncated"), (&dns.dropped, "dropped"), (&dns.socket_errors, "socket errors")];
-    let trouble = trouble.map(|(count, name)| format!("{} {name}", number(count.get())));
+    let mut trouble: Vec<String> =
+        trouble.iter().map(|(count, name)| format!("{} {name}", number(count.get()))).collect();
+    let connections =
+        [(&dns.crowded_out, "connections crowded out"), (&dns.failed_handshakes, "failed handshakes")];
+    trouble.extend(some(&connections));
+    let encrypted = some(&[(&dns.tls, "by TLS"), (&dns.https, "by HTTPS"), (&dns.quic, "by QUIC")]);
     let taken = format!(
         "{} by UDP, {} by TCP on {}",
         number(dns.udp.get()),
@@ -74,7 +102,7 @@ fn queries(dns: &DnsStats) -> Vec<String> {
         counted(dns.connections.get(), "connection", "connections")
     );
     let listed = format!("{} listed, {} not listed", number(dns.listed.get()), number(dns.not_listed.get()));
-    let mut lines = vec![taken, listed, named(&rcodes), named(&trouble)];
+    let mut lines = vec![taken, named(&encrypted), listed, named(&rcodes), named(&trouble)];
     lines.retain(|line| !line.is_empty());
     lines
 }
@@ -193,6 +221,7 @@ fn verifier(verifier: &VerifierStatus, now: u64) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dns::Service;
     use crate::engine::status::{EngineStatus, FilterCounter, InterfaceState, LastRound};
 
     const NOW: u64 = 1_795_000_000;
@@ -219,6 +248,8 @@ mod tests {
             started_at: NOW - 7_200,
             config: "/etc/blackthorn/blackthorn.toml".to_owned(),
             listen: vec!["127.0.0.1:5300".parse().unwrap(), "[::1]:5300".parse().unwrap()],
+            encrypted: Vec::new(),
+            certificate: None,
             reload: None,
         }
     }
@@ -366,5 +397,48 @@ blackthorn 1.2.3, pid 4711, up 2h
         ] {
             assert!(shown.contains(line), "{line}{shown}");
         }
+    }
+
+    #[test]
+    fn what_is_encrypted_is_shown_with_its_certificate() {
+        let certificate = |expires_at, error: Option<&str>| CertificateStatus {
+            file: "/etc/c.pem".to_owned(),
+            loaded_at: NOW - 60,
+            expires_at,
+            error: error.map(str::to_owned),
+        };
+        let shown = |certificate| {
+            let endpoint = |service| Endpoint { service, address: "192.0.2.1:853".parse().unwrap() };
+            let encrypted = vec![endpoint(Service::Tls), endpoint(Service::Quic)];
+            listeners(&Process { encrypted, certificate: Some(certificate), ..process() }, NOW).split_off(2)
+        };
+        assert_eq!(
+            shown(certificate(Some(NOW + 864_000), None)),
+            [
+                "192.0.2.1:853 tls",
+                "192.0.2.1:853 quic",
+                "certificate /etc/c.pem, read 1m ago, expires in 10d"
+            ]
+        );
+        assert_eq!(
+            shown(certificate(Some(NOW), Some("k.pem: bad"))).split_off(2),
+            [
+                "certificate /etc/c.pem, read 1m ago, EXPIRED",
+                "certificate NOT CHANGED, the one before stays in use: k.pem: bad"
+            ]
+        );
+        assert_eq!(shown(certificate(None, None))[2], "certificate /etc/c.pem, read 1m ago");
+    }
+
+    #[test]
+    fn encrypted_queries_and_lost_connections_are_shown_when_there_are_any() {
+        let dns = DnsStats::default();
+        assert_eq!(queries(&dns).len(), 3);
+        dns.tls.add_one();
+        dns.quic.add(2_000);
+        dns.crowded_out.add_one();
+        let lines = queries(&dns);
+        assert_eq!(lines[1], "1 by TLS, 2,000 by QUIC");
+        assert_eq!(lines[3], "0 truncated, 0 dropped, 0 socket errors, 1 connections crowded out");
     }
 }

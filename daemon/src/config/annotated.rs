@@ -40,7 +40,7 @@ fn table(keys: &[Key], shown: Shown, text: &mut String) {
         }
     }
     for key in keys {
-        if let Shape::Table(inner) | Shape::Tables(inner) = key.shape {
+        if let Shape::Table(_, inner) | Shape::Tables(_, inner) = key.shape {
             text.push('\n');
             doc(key, "", text);
             text.push_str(&format!("{}\n", key.example()));

@@ -1,6 +1,6 @@
 //! What differs between two configurations, and whether a reload can apply it.
 
-use super::{Config, Exclude, Feed, Filter};
+use super::{CertificateFiles, Config, ConnectionLimits, Dns, Exclude, Feed, Filter, units};
 use crate::core::entry::FeedId;
 use crate::core::listing::FeedIndex;
 use crate::core::zone::ZoneSpec;
@@ -35,9 +35,7 @@ impl Config {
             let (old, new) = (name(self.dns.workers), name(new.dns.workers));
             changes.restart.push(format!("dns.workers: {old} to {new}"));
         }
-        if self.dns.listen != new.dns.listen {
-            changes.reload.push(format!("dns.listen: {:?} to {:?}", self.dns.listen, new.dns.listen));
-        }
+        dns(&self.dns, &new.dns, &mut changes.reload);
         by_name("feed", feeds(self), &feeds(new), &mut changes.reload);
         by_name("zone", zones(self), &zones(new), &mut changes.reload);
         if self.exclude != new.exclude {
@@ -48,6 +46,39 @@ impl Config {
         }
         changes
     }
+}
+
+/// What a reload applies to the DNSBL server.
+fn dns(old: &Dns, new: &Dns, lines: &mut Vec<String>) {
+    for (name, old, new) in [
+        ("dns.listen", &old.listen, &new.listen),
+        ("dns.tls.listen", &old.tls, &new.tls),
+        ("dns.https.listen", &old.https, &new.https),
+        ("dns.quic.listen", &old.quic, &new.quic),
+    ] {
+        if old != new {
+            lines.push(format!("{name}: {old:?} to {new:?}"));
+        }
+    }
+    if old.connections != new.connections {
+        lines.push(format!("dns: {} to {}", limits(old.connections), limits(new.connections)));
+    }
+    if old.certificate != new.certificate {
+        let name = |files: &Option<CertificateFiles>| {
+            files.as_ref().map_or("none".to_owned(), |files| files.certificate.display().to_string())
+        };
+        lines.push(format!(
+            "dns.tls.certificate and key: {} to {}",
+            name(&old.certificate),
+            name(&new.certificate)
+        ));
+    }
+}
+
+fn limits(limits: ConnectionLimits) -> String {
+    let ConnectionLimits { idle, total, per_client } = limits;
+    let idle = units::format_duration(idle);
+    format!("{total} connections, {per_client} per client, silent for {idle} at most")
 }
 
 /// Adds a line for everything added, removed or changed, in the order of the names.

@@ -3,11 +3,12 @@
 //! Every value is checked even when others are wrong. What cannot be used is reported and left out, so a result
 //! with errors in the report is not a configuration; the caller drops it.
 
+mod dns;
 mod values;
 
 use super::problem::{Place, Report, quoted};
 use super::warnings::Places;
-use super::{Config, Control, Dns, Exclude, Feed, Filter, Source, names, raw, units, warnings};
+use super::{Config, Control, Exclude, Feed, Filter, Source, names, raw, units, warnings};
 use crate::core::entry::FeedId;
 use crate::core::feed::{self, Column, FORMATS, Format};
 use crate::core::filter_plan::Mode;
@@ -16,8 +17,7 @@ use crate::core::listing::FeedIndex;
 use crate::core::text::{TextError, check_text};
 use crate::core::zone::{ZoneFeed, ZoneLive, ZoneSpec};
 use std::collections::{BTreeMap, HashSet};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
@@ -27,8 +27,6 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
-/// Most threads that answer UDP.
-const MAX_WORKERS: usize = 256;
 
 /// Longest path of a unix socket, in bytes (`sun_path` of unix(7) without its final zero).
 const MAX_SOCKET_PATH: usize = 107;
@@ -58,18 +56,6 @@ struct Check<'a, 'r> {
 }
 
 impl Check<'_, '_> {
-    fn dns(&mut self, raw: raw::Dns) -> Dns {
-        let workers = raw.workers.as_ref();
-        let workers = workers.map(|_| self.number(workers, "workers in [dns]", 1, 1..=MAX_WORKERS));
-        let workers = workers.and_then(NonZeroUsize::new);
-        let Some(listen) = raw.listen else {
-            return Dns { listen: vec![SocketAddr::from(([127, 0, 0, 1], 5300))], workers };
-        };
-        let hint = "write an address and a port, such as \"127.0.0.1:5300\" or \"[::1]:5300\"";
-        let parse = |text: &str| text.parse().map_err(|_| hint);
-        Dns { listen: self.each_once(listen.get_ref(), "listen in [dns]", parse), workers }
-    }
-
     fn feeds(&mut self, raw: &[Spanned<raw::Feed>]) -> Vec<Feed> {
         self.number_feeds(raw);
         raw.iter().filter_map(|feed| self.feed(feed.span(), feed.get_ref())).collect()

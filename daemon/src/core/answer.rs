@@ -50,6 +50,24 @@ pub enum Transport {
     Udp,
     /// On a connection.
     Tcp,
+    /// On a connection under TLS (RFC 7858).
+    Tls,
+    /// In a request of HTTP (RFC 8484).
+    Https,
+    /// On a stream of QUIC (RFC 9250).
+    Quic,
+}
+
+impl Transport {
+    /// Does it come from an address that may be forged, and must the reply fit a datagram?
+    pub fn is_datagram(self) -> bool {
+        self == Self::Udp
+    }
+
+    /// Do those on the way see nothing of it but its length?
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Https | Self::Quic)
+    }
 }
 
 /// One question.
@@ -153,10 +171,10 @@ pub fn answer<'g>(question: &Question<'_>, view: Option<&'g View>) -> Answer<'g>
     let Some((zone, depth)) = find(&generation.zones, &question.name) else {
         return failed(Rcode::Refused, Ede::NotAuthoritative);
     };
-    match (question.qtype, question.transport) {
+    match (question.qtype, question.transport.is_datagram()) {
         (qtype::OPT | qtype::TKEY | qtype::TSIG | qtype::MAILA | qtype::MAILB, _)
-        | (qtype::AXFR | qtype::IXFR, Transport::Udp) => return failed(Rcode::NotImp, Ede::NotSupported),
-        (qtype::AXFR | qtype::IXFR, Transport::Tcp) => return failed(Rcode::Refused, Ede::Prohibited),
+        | (qtype::AXFR | qtype::IXFR, true) => return failed(Rcode::NotImp, Ede::NotSupported),
+        (qtype::AXFR | qtype::IXFR, false) => return failed(Rcode::Refused, Ede::Prohibited),
         _ => {}
     }
     if !zone.loaded {

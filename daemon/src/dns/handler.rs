@@ -45,8 +45,11 @@ impl Handler {
         match transport {
             Transport::Udp => stats.udp.add_one(),
             Transport::Tcp => stats.tcp.add_one(),
+            Transport::Tls => stats.tls.add_one(),
+            Transport::Https => stats.https.add_one(),
+            Transport::Quic => stats.quic.add_one(),
         }
-        if transport == Transport::Udp && LOOP_PORTS.contains(&client.port()) {
+        if transport.is_datagram() && LOOP_PORTS.contains(&client.port()) {
             stats.dropped.add_one();
             return false;
         }
@@ -99,7 +102,8 @@ impl Handler {
         out: &mut Vec<u8>,
     ) {
         count_rcode(&self.stats.dns.rcodes, answer.rcode).add_one();
-        let opt = edns.map(|edns| Opt { dnssec_ok: edns.dnssec_ok });
+        let padding = |edns: Edns<'_>| edns.padding && transport.is_encrypted();
+        let opt = edns.map(|edns| Opt { dnssec_ok: edns.dnssec_ok, padding: padding(edns) });
         if wire::reply(out, head, echo, answer, opt, limit(edns, transport)) {
             self.stats.dns.truncated.add_one();
         }
@@ -121,10 +125,10 @@ fn without_data(rcode: Rcode) -> Answer<'static> {
 
 /// Octets a reply may have.
 fn limit(edns: Option<Edns<'_>>, transport: Transport) -> usize {
-    match (transport, edns) {
-        (Transport::Tcp, _) => MAX_TCP,
-        (Transport::Udp, None) => MAX_PLAIN.into(),
-        (Transport::Udp, Some(edns)) => edns.size.clamp(MAX_PLAIN, MAX_UDP).into(),
+    match edns {
+        _ if !transport.is_datagram() => MAX_TCP,
+        None => MAX_PLAIN.into(),
+        Some(edns) => edns.size.clamp(MAX_PLAIN, MAX_UDP).into(),
     }
 }
 

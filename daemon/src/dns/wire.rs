@@ -3,7 +3,7 @@
 
 use crate::core::answer::{Answer, CLASS_IN, Ede, Rcode, Records, Soa, qtype};
 use crate::core::name::{DomainName, QuestionName};
-use crate::core::query::{Echo, HEADER, Head};
+use crate::core::query::{Echo, HEADER, Head, option};
 use crate::core::text::{LONGEST_ADDRESS, MAX_STRING, Template};
 use crate::core::zone::{SOA_EXPIRE, SOA_REFRESH, SOA_RETRY, Zone};
 use std::io::Write;
@@ -13,6 +13,9 @@ use std::net::IpAddr;
 pub(super) const MAX_UDP: u16 = 1232;
 /// Largest message on a connection.
 pub(super) const MAX_TCP: usize = 65_535;
+
+/// Replies that are padded have a multiple of this many octets (RFC 8467 section 4.1).
+const PADDED: usize = 468;
 
 const QR: u16 = 0x8000;
 const AA: u16 = 0x0400;
@@ -31,6 +34,8 @@ fn flags(head: Head, rcode: Rcode) -> u16 {
 pub(super) struct Opt {
     /// DO, copied from the query.
     pub(super) dnssec_ok: bool,
+    /// Fill up to a multiple of [`PADDED`] octets?
+    pub(super) padding: bool,
 }
 
 /// Writes a reply of a header alone.
@@ -205,6 +210,7 @@ impl Spelled {
 
 fn write_opt(out: &mut Vec<u8>, answer: &Answer<'_>, opt: Option<Opt>) {
     let Some(opt) = opt else { return };
+    let length_at = out.len() + 9;
     out.push(0);
     put16(out, qtype::OPT);
     put16(out, MAX_UDP);
@@ -215,6 +221,22 @@ fn write_opt(out: &mut Vec<u8>, answer: &Answer<'_>, opt: Option<Opt>) {
         Some(ede) => write_ede(out, ede),
         None => put16(out, 0),
     }
+    if opt.padding {
+        pad(out, length_at);
+    }
+}
+
+/// Fills up a message with option 12 (RFC 7830) in the OPT at its end, whose RDATA length is at `length_at`.
+fn pad(out: &mut Vec<u8>, length_at: usize) {
+    let len = out.len() + 4;
+    let padded = len.next_multiple_of(PADDED);
+    if padded > MAX_TCP {
+        return;
+    }
+    put16(out, option::PADDING);
+    put16(out, (padded - len) as u16);
+    out.resize(padded, 0);
+    set16(out, length_at, (padded - length_at - 2) as u16);
 }
 
 /// RDATA length and the one option: code 15, the info code, no text (RFC 8914).
