@@ -8,6 +8,7 @@
 #![expect(clippy::panic, reason = "test code: what should have happened is said with the log of the daemon")]
 
 mod dns;
+mod encrypted;
 mod feeds;
 mod filter;
 mod generations;

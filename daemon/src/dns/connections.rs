@@ -19,7 +19,7 @@ use tokio::time::Instant;
 pub(super) struct Connections {
     /// What the times in `heard` are relative to.
     start: Instant,
-    idle_ms: AtomicU64,
+    idle_ns: AtomicU64,
     table: Mutex<Table>,
     /// Permits for large messages, where a connection carries several at a time.
     large: Arc<Semaphore>,
@@ -42,8 +42,8 @@ enum Client {
 /// A connection, as far as others must know it.
 #[derive(Debug)]
 struct Held {
-    /// Milliseconds from the start to its last whole question, or else to its begin.
-    heard_ms: AtomicU64,
+    /// Nanoseconds from the start to its last whole question, or else to its begin.
+    heard_ns: AtomicU64,
     close: Notify,
 }
 
@@ -60,7 +60,7 @@ impl Connections {
         let table = Table { limits, clients: HashMap::new(), count: 0 };
         let connections = Self {
             start: Instant::now(),
-            idle_ms: AtomicU64::new(0),
+            idle_ns: AtomicU64::new(0),
             table: Mutex::new(table),
             large: Arc::new(Semaphore::new(LARGE_AT_A_TIME)),
         };
@@ -70,19 +70,19 @@ impl Connections {
 
     /// Bounds from now on. Those above them go as new ones come.
     pub(super) fn set_limits(&self, limits: ConnectionLimits) {
-        self.idle_ms.store(millis(limits.idle), Ordering::Relaxed);
+        self.idle_ns.store(nanos(limits.idle), Ordering::Relaxed);
         self.table().limits = limits;
     }
 
     /// How long a connection may be silent.
     pub(super) fn idle(&self) -> Duration {
-        Duration::from_millis(self.idle_ms.load(Ordering::Relaxed))
+        Duration::from_nanos(self.idle_ns.load(Ordering::Relaxed))
     }
 
     /// A seat for a new connection, and how many others were closed for it.
     pub(super) fn admit(self: &Arc<Self>, client: IpAddr) -> (Seat, u64) {
         let client = Client::of(client);
-        let held = Arc::new(Held { heard_ms: AtomicU64::new(self.now_ms()), close: Notify::new() });
+        let held = Arc::new(Held { heard_ns: AtomicU64::new(self.now_ns()), close: Notify::new() });
         let mut table = self.table();
         let closed = table.make_room(client);
         table.clients.entry(client).or_default().push(Arc::clone(&held));
@@ -108,8 +108,8 @@ impl Connections {
         &self.large
     }
 
-    fn now_ms(&self) -> u64 {
-        millis(self.start.elapsed())
+    fn now_ns(&self) -> u64 {
+        nanos(self.start.elapsed())
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -139,7 +139,7 @@ impl Table {
                 .clients
                 .iter()
                 .filter_map(|(client, held)| Some((*client, quietest(held)?)))
-                .min_by_key(|(_, held)| held.heard_ms.load(Ordering::Relaxed)),
+                .min_by_key(|(_, held)| held.heard_ns.load(Ordering::Relaxed)),
         };
         let Some((client, held)) = found.map(|(client, held)| (client, Arc::clone(held))) else {
             return false;
@@ -162,7 +162,7 @@ impl Table {
 }
 
 fn quietest(held: &[Arc<Held>]) -> Option<&Arc<Held>> {
-    held.iter().min_by_key(|held| held.heard_ms.load(Ordering::Relaxed))
+    held.iter().min_by_key(|held| held.heard_ns.load(Ordering::Relaxed))
 }
 
 impl Client {
@@ -178,12 +178,12 @@ impl Seat {
     /// Notes a whole question.
     pub(super) fn heard(&self) {
         // Relaxed: nothing else is read by it.
-        self.held.heard_ms.store(self.connections.now_ms(), Ordering::Relaxed);
+        self.held.heard_ns.store(self.connections.now_ns(), Ordering::Relaxed);
     }
 
     /// When the connection has been silent for too long, unless a question comes before.
     pub(super) fn silent_at(&self) -> Instant {
-        let heard = Duration::from_millis(self.held.heard_ms.load(Ordering::Relaxed));
+        let heard = Duration::from_nanos(self.held.heard_ns.load(Ordering::Relaxed));
         self.connections.start + heard + self.connections.idle()
     }
 
@@ -210,8 +210,8 @@ impl Drop for Seat {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -271,6 +271,7 @@ mod tests {
         let connections = connections(2, 2);
         let (a, b) = (admit(&connections, "192.0.2.1"), admit(&connections, "192.0.2.2"));
         drop(a);
+        pass(1).await;
         let c = admit(&connections, "192.0.2.3");
         assert!(!is_closed(&b).await);
         let d = admit(&connections, "192.0.2.4");

@@ -39,8 +39,8 @@ const PATH: &str = "/dns-query";
 const MEDIA_TYPE: &str = "application/dns-message";
 /// Largest head of a request, in octets.
 const MAX_HEAD: u32 = 16 << 10;
-/// Requests at a time on a connection.
-const MAX_STREAMS: u32 = 32;
+/// Requests at a time on a connection; clients begin with as many before they are told (RFC 9113 section 6.5.2).
+const MAX_STREAMS: u32 = 100;
 /// Octets a connection may send without being read, and hold without being taken in.
 const WINDOW: u32 = 64 << 10;
 /// How long a connection that has to end may take to finish what is under way.

@@ -24,7 +24,7 @@ use tokio::time::timeout;
 /// The name of DNS in a handshake (RFC 9250 section 4.1.1), which is required.
 const ALPN: &[&[u8]] = &[b"doq"];
 /// Queries at a time on a connection.
-const MAX_STREAMS: u32 = 32;
+const MAX_STREAMS: u32 = 100;
 /// Octets of a stream or connection that wait to be read.
 const WINDOW: u32 = 64 << 10;
 /// Octets of replies that wait for an acknowledgement, on a connection.

@@ -435,6 +435,9 @@ async fn a_stopping_server_says_so() {
     let all = Encrypted::example();
     let mut tls = all.connect(Service::Tls, &[]).await.unwrap();
     let quic = all.quic_connection().await;
+    // The server has heard the end of the handshake too.
+    let asked = patched(&query("2.0.0.127.bl.example", A), 0, &[0, 0]);
+    on_stream(&quic, &framed(&asked)).await.unwrap();
     let (server, at) = (all.rig.server, all.dns.tls[0]);
     assert_eq!(at.port(), 0);
     server.shutdown().await;
