@@ -7,6 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "test code: a step that fails ends the test")]
 #![expect(clippy::panic, reason = "test code: what should have happened is said with the log of the daemon")]
 
+mod checklist;
+mod corpus;
 mod dns;
 mod encrypted;
 mod feeds;

@@ -9,6 +9,7 @@ use crate::collector::{FetchError, Fetcher};
 use crate::config::{Config, ConfigErrors};
 use crate::control::report::{Process, Reload};
 use crate::control::{self, Control, ControlError};
+use crate::dns::serving::{Seeds, Serving, ServingError};
 use crate::dns::{Bound, DnsError, DnsServer, Endpoint, Service};
 use crate::engine::live_entries::LiveEntries;
 use crate::engine::{self, Command, Engine, ExcludeError, Resumed, unix_now};
@@ -50,6 +51,8 @@ pub(super) enum RunError {
     #[error(transparent)]
     Dns(#[from] DnsError),
     #[error(transparent)]
+    Serving(#[from] ServingError),
+    #[error(transparent)]
     Control(#[from] ControlError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -70,6 +73,8 @@ enum ReloadError {
     Config(#[from] ConfigErrors),
     #[error(transparent)]
     Dns(#[from] DnsError),
+    #[error(transparent)]
+    Serving(#[from] ServingError),
     #[error(transparent)]
     Exclude(#[from] ExcludeError),
     #[error("the engine is gone")]
@@ -102,8 +107,10 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
     runtime.block_on(async {
         let live = Live::default();
         let stats = Arc::new(Stats::default());
+        let seeds = Seeds::random();
+        let serving = Serving::load(&config, &seeds, &stats, &Serving::default())?;
         let mut resumed = Resumed::serve_newest(&config, &live)?;
-        let mut dns = Door::Shut(dns);
+        let mut dns = Door::Shut(dns, Box::new(serving));
         if resumed.serves() {
             dns = Door::Open(dns.open(&live, &stats)?);
         }
@@ -115,7 +122,7 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
         let entries = Arc::clone(&live_entries);
         let mut engine = Engine::new(Arc::clone(&config), store, fetcher, entries, resumed);
         let listening = watch::Sender::new(Vec::new());
-        engine.verify_with(listening.subscribe(), Arc::clone(&stats));
+        engine.verify_with(listening.subscribe(), seeds.pass, Arc::clone(&stats));
         engine.first_cycle().await;
         let status = engine.status();
         let (live_entries, live_entries_stopped) =
@@ -152,6 +159,7 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
             live_entries_stopped,
             process,
             stats,
+            seeds,
             notifier,
         };
         daemon.wait(signals, engine_stopped).await
@@ -160,14 +168,14 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
 
 /// DNS sockets: bound first, served as soon as there is something to say.
 enum Door {
-    Shut(Bound),
+    Shut(Bound, Box<Serving>),
     Open(DnsServer),
 }
 
 impl Door {
     fn open(self, live: &Live, stats: &Arc<Stats>) -> Result<DnsServer, DnsError> {
         match self {
-            Self::Shut(bound) => bound.serve(live.clone(), Arc::clone(stats)),
+            Self::Shut(bound, serving) => bound.serve(live.clone(), Arc::clone(stats), *serving),
             Self::Open(server) => Ok(server),
         }
     }
@@ -224,6 +232,7 @@ struct Daemon {
     live_entries_stopped: oneshot::Receiver<()>,
     process: watch::Sender<Process>,
     stats: Arc<Stats>,
+    seeds: Seeds,
     notifier: Arc<Notifier>,
 }
 
@@ -317,10 +326,10 @@ impl Daemon {
         new.control.clone_from(&self.config.control);
         let new = Arc::new(new);
         let exclusions = engine::exclusions(&new)?;
-        self.dns.configure(&new.dns).await?;
-        if new.dns.listen != self.config.dns.listen {
-            self.listening.send_replace(self.dns.local_addrs());
-        }
+        let serving = Serving::load(&new, &self.seeds, &self.stats, &self.dns.serving())?;
+        self.dns.set_listen(&new.dns).await?;
+        self.listening.send_replace(self.dns.local_addrs());
+        self.dns.configure(serving);
         for change in &changes.restart {
             tracing::warn!("{change}: takes effect at the next start");
         }
@@ -340,7 +349,7 @@ impl Daemon {
     }
 
     fn log_stats(&self) {
-        let dns = &self.stats.dns;
+        let dns = self.stats.dns();
         tracing::info!(
             udp = dns.udp.get(),
             tcp = dns.tcp.get(),
@@ -349,7 +358,7 @@ impl Daemon {
             quic = dns.quic.get(),
             listed = dns.listed.get(),
             not_listed = dns.not_listed.get(),
-            dropped = dns.dropped.get(),
+            dropped = dns.dropped.total(),
             "statistics"
         );
     }

@@ -1,6 +1,6 @@
 //! What differs between two configurations, and whether a reload can apply it.
 
-use super::{CertificateFiles, Config, ConnectionLimits, Dns, Exclude, Feed, Filter, units};
+use super::{CertificateFiles, Config, ConnectionLimits, Dns, Exclude, Feed, Filter, ZoneAccess, units};
 use crate::core::entry::FeedId;
 use crate::core::listing::FeedIndex;
 use crate::core::zone::ZoneSpec;
@@ -36,6 +36,9 @@ impl Config {
             changes.restart.push(format!("dns.workers: {old} to {new}"));
         }
         dns(&self.dns, &new.dns, &mut changes.reload);
+        if asked(&self.dns) != asked(&new.dns) {
+            changes.reload.push("dns: clients, limits or what it says of itself changed".into());
+        }
         by_name("feed", feeds(self), &feeds(new), &mut changes.reload);
         by_name("zone", zones(self), &zones(new), &mut changes.reload);
         if self.exclude != new.exclude {
@@ -48,7 +51,7 @@ impl Config {
     }
 }
 
-/// What a reload applies to the DNSBL server.
+/// Where the DNSBL server answers, and on how many connections.
 fn dns(old: &Dns, new: &Dns, lines: &mut Vec<String>) {
     for (name, old, new) in [
         ("dns.listen", &old.listen, &new.listen),
@@ -67,11 +70,8 @@ fn dns(old: &Dns, new: &Dns, lines: &mut Vec<String>) {
         let name = |files: &Option<CertificateFiles>| {
             files.as_ref().map_or("none".to_owned(), |files| files.certificate.display().to_string())
         };
-        lines.push(format!(
-            "dns.tls.certificate and key: {} to {}",
-            name(&old.certificate),
-            name(&new.certificate)
-        ));
+        let (old, new) = (name(&old.certificate), name(&new.certificate));
+        lines.push(format!("dns.tls.certificate and key: {old} to {new}"));
     }
 }
 
@@ -106,17 +106,26 @@ fn feeds(config: &Config) -> BTreeMap<&str, &Feed> {
     config.feeds.iter().map(|feed| (feed.id.as_str(), feed)).collect()
 }
 
-/// Zones, with their feeds by name: the number of a feed changes when another is put before it.
-fn zones(config: &Config) -> BTreeMap<&str, (ZoneSpec, Vec<Option<&FeedId>>)> {
-    let view = |zone: &ZoneSpec| {
+/// A zone, its clients, and its feeds by name: the number of a feed changes when another is put before it.
+type ZoneView<'a> = (ZoneSpec, Option<&'a ZoneAccess>, Vec<Option<&'a FeedId>>);
+
+fn zones(config: &Config) -> BTreeMap<&str, ZoneView<'_>> {
+    let view = |(number, zone): (usize, &ZoneSpec)| {
         let feeds = zone.feeds.iter().map(|member| config.feed_id(member.feed)).collect();
         let mut zone = zone.clone();
         for member in &mut zone.feeds {
             member.feed = FeedIndex(0);
         }
-        (zone, feeds)
+        (zone, config.zone_access.get(number), feeds)
     };
-    config.zones.iter().map(|zone| (zone.name.as_str(), view(zone))).collect()
+    let zones = config.zones.iter().enumerate();
+    zones.map(|(number, zone)| (zone.name.as_str(), view((number, zone)))).collect()
+}
+
+/// Who is asked about what, without where and by whom it is answered.
+fn asked(dns: &Dns) -> Dns {
+    let Dns { listen, workers, connections, tls, https, quic, certificate, .. } = Dns::default();
+    Dns { listen, workers, connections, tls, https, quic, certificate, ..dns.clone() }
 }
 
 fn filter(config: &Config) -> (Filter, Vec<Option<&FeedId>>) {

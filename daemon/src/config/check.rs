@@ -3,19 +3,20 @@
 //! Every value is checked even when others are wrong. What cannot be used is reported and left out, so a result
 //! with errors in the report is not a configuration; the caller drops it.
 
+mod access;
 mod dns;
 mod values;
 
 use super::problem::{Place, Report, quoted};
 use super::warnings::Places;
-use super::{Config, Control, Exclude, Feed, Filter, Source, names, raw, units, warnings};
+use super::{Config, Control, Exclude, Feed, Filter, Source, ZoneAccess, names, raw, units, warnings};
 use crate::core::entry::FeedId;
 use crate::core::feed::{self, Column, FORMATS, Format};
 use crate::core::filter_plan::Mode;
 use crate::core::gate;
 use crate::core::listing::FeedIndex;
 use crate::core::text::{TextError, check_text};
-use crate::core::zone::{ZoneFeed, ZoneLive, ZoneSpec};
+use crate::core::zone::{Ent, ZoneFeed, ZoneLive, ZoneSpec};
 use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -38,12 +39,22 @@ pub(super) fn check(root: raw::Root, path: PathBuf, base: &Path, report: &mut Re
     let state_dir = check.path_or(root.state_dir, "/var/lib/blackthorn", "state_dir");
     let dns = check.dns(inner(root.dns));
     let feeds = check.feeds(&list(root.feed));
-    let zones = check.zones(list(root.zone));
+    let (zones, zone_access) = check.zones(list(root.zone)).into_iter().unzip();
     let exclude = check.exclude(inner(root.exclude));
     let filter = check.filter(inner(root.filter));
     let control = check.control(inner(root.control));
-    let config =
-        Config { path, state_dir, dns, feeds, zones, exclude, filter, control, warnings: Vec::new() };
+    let config = Config {
+        path,
+        state_dir,
+        dns,
+        feeds,
+        zones,
+        zone_access,
+        exclude,
+        filter,
+        control,
+        warnings: Vec::new(),
+    };
     warnings::warn(&config, &places, report);
     config
 }
@@ -200,7 +211,7 @@ impl Check<'_, '_> {
         self.duration(value, "refresh in [[feed]]", default, (least, 90 * DAY), why)
     }
 
-    fn zones(&mut self, raw: Vec<Spanned<raw::Zone>>) -> Vec<ZoneSpec> {
+    fn zones(&mut self, raw: Vec<Spanned<raw::Zone>>) -> Vec<(ZoneSpec, ZoneAccess)> {
         let name = |zone: &Spanned<raw::Zone>| names::zone_name(zone.get_ref().name.as_ref()?.get_ref()).ok();
         let names: HashSet<String> = raw.iter().filter_map(name).collect();
         let mut seen = HashSet::new();
@@ -213,7 +224,7 @@ impl Check<'_, '_> {
         raw: raw::Zone,
         names: &HashSet<String>,
         seen: &mut HashSet<String>,
-    ) -> Option<ZoneSpec> {
+    ) -> Option<(ZoneSpec, ZoneAccess)> {
         let name = self.parse(raw.name.as_ref(), "name in [[zone]]", |text| {
             let name = names::zone_name(text)?;
             names::nesting(&name, names)?;
@@ -234,7 +245,21 @@ impl Check<'_, '_> {
         let negative_ttl = self.ttl(raw.negative_ttl.as_ref(), "negative_ttl in [[zone]]", 5 * MINUTE);
         let ns = self.each(&list(raw.ns), "ns in [[zone]]", names::host_name);
         let contact = self.parse(raw.contact.as_ref(), "contact in [[zone]]", names::contact);
-        Some(ZoneSpec { name: name?, feeds, live, ttl, negative_ttl, ns, contact })
+        let ent = [("exact", Ent::Exact), ("always", Ent::Always)];
+        let ent = self.one_of(raw.ent.as_ref(), "ent in [[zone]]", &ent);
+        let max_age = raw.max_age.as_ref();
+        let max_age = max_age
+            .map(|_| self.duration(max_age, "max_age in [[zone]]", DAY, (MINUTE, 365 * DAY), "").as_secs());
+        let retired = self.parse(raw.retired.as_ref(), "retired in [[zone]]", |text| answer_text(text, zone));
+        let access = ZoneAccess {
+            clients: self.clients(raw.clients, "[[zone]]", Some(zone)),
+            keys: raw.keys.and_then(|path| self.path(&path, "keys in [[zone]]")),
+        };
+        // A year is far below 32 bits.
+        let max_age = max_age.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX));
+        let spec =
+            ZoneSpec { name: name?, feeds, live, ttl, negative_ttl, ns, contact, ent, max_age, retired };
+        Some((spec, access))
     }
 
     /// `seen` holds the feeds of the zone before.

@@ -40,10 +40,10 @@ pub(super) enum Shape {
     Value,
     /// `key = [..]`, where an element can be a table with these keys
     Inline(&'static [Key]),
-    /// A table, with its header: `[key]`
-    Table(&'static str, &'static [Key]),
-    /// A list of tables, with their header: `[[key]]`
-    Tables(&'static str, &'static [Key]),
+    /// `[key]`
+    Table(&'static [Key]),
+    /// `[[key]]`
+    Tables(&'static [Key]),
 }
 
 impl Key {
@@ -53,8 +53,8 @@ impl Key {
             (_, Presence::Required(text) | Presence::Default(text) | Presence::Optional(text)) => {
                 format!("{} = {text}", self.name)
             }
-            (Shape::Table(header, _) | Shape::Tables(header, _), Presence::Section) => header.to_owned(),
-            (Shape::Value | Shape::Inline(_), Presence::Section) => format!("[{}]", self.name),
+            (Shape::Tables(_), Presence::Section) => format!("[[{}]]", self.name),
+            (_, Presence::Section) => format!("[{}]", self.name),
         }
     }
 }
@@ -107,7 +107,7 @@ impl Read for bool {
 impl<T: Read> Read for Vec<Spanned<T>> {
     const FORM: &'static str = "a list";
     const SHAPE: Shape = match T::SHAPE {
-        Shape::Table(header, keys) => Shape::Tables(header, keys),
+        Shape::Table(keys) => Shape::Tables(keys),
         other => other,
     };
 
@@ -202,7 +202,7 @@ macro_rules! tables {
         )*}
 
         impl $table {
-            /// Name of the table in messages; its header, if it has one.
+            /// Name of the table in messages.
             pub(super) const TITLE: &'static str = $title;
 
             /// Every key, in the order of the sample.
@@ -229,7 +229,7 @@ macro_rules! tables {
 
         impl Read for $table {
             const FORM: &'static str = "a table";
-            const SHAPE: Shape = Shape::Table(Self::TITLE, Self::KEYS);
+            const SHAPE: Shape = Shape::Table(Self::KEYS);
 
             fn read(value: &Spanned<DeValue<'_>>, subject: Subject, report: &mut Report<'_>) -> Option<Self> {
                 match value.get_ref() {

@@ -27,6 +27,7 @@ pub use nearest::nearest;
 pub use problem::{ConfigErrors, MAX_ERRORS, Problem};
 pub use source::Source;
 
+use crate::core::access::Action;
 use crate::core::entry::FeedId;
 use crate::core::feed;
 use crate::core::filter_plan::Mode;
@@ -34,11 +35,12 @@ use crate::core::gate;
 use crate::core::listing::FeedIndex;
 use crate::core::network::Network;
 use crate::core::zone::ZoneSpec;
+use crate::core::{quota, rate};
 use problem::Report;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,6 +62,8 @@ pub struct Config {
     pub feeds: Vec<Feed>,
     /// Zones; their names differ.
     pub zones: Vec<ZoneSpec>,
+    /// Who is answered in each of the zones.
+    pub zone_access: Vec<ZoneAccess>,
     /// What is never listed.
     pub exclude: Exclude,
     /// Packet filter.
@@ -87,6 +91,28 @@ pub struct Dns {
     pub quic: Vec<SocketAddr>,
     /// Certificate of TLS, HTTPS and QUIC; there is one if any of them has an address.
     pub certificate: Option<CertificateFiles>,
+    /// Largest reply by UDP in octets, 512 to 4096.
+    pub udp_size: u16,
+    /// NSID; `None`: not told.
+    pub nsid: Option<String>,
+    /// `version.bind`; `None`: refused.
+    pub version: Option<String>,
+    /// `hostname.bind`; `None`: refused.
+    pub hostname: Option<String>,
+    /// Are cookies given?
+    pub cookies: bool,
+    /// File of secrets for them; `None`: a random one.
+    pub cookie_secrets: Option<PathBuf>,
+    /// Who is answered where a zone does not say.
+    pub clients: ClientSpec,
+    /// Limits on replies by UDP.
+    pub rate_limit: rate::Settings,
+    /// Networks without limits.
+    pub rate_exempt: Vec<Network>,
+    /// How much a client may ask.
+    pub quota: Option<quota::Settings>,
+    /// Networks without a quota.
+    pub quota_exempt: Vec<Network>,
 }
 
 impl Default for Dns {
@@ -99,6 +125,17 @@ impl Default for Dns {
             https: Vec::new(),
             quic: Vec::new(),
             certificate: None,
+            udp_size: 1232,
+            nsid: None,
+            version: None,
+            hostname: None,
+            cookies: true,
+            cookie_secrets: None,
+            clients: ClientSpec::default(),
+            rate_limit: rate::Settings::default(),
+            rate_exempt: Vec::new(),
+            quota: None,
+            quota_exempt: Vec::new(),
         }
     }
 }
@@ -134,6 +171,26 @@ pub struct CertificateFiles {
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+}
+
+/// Who is answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientSpec {
+    /// What is done with which networks; the narrowest one decides.
+    pub rules: Vec<(Network, Action)>,
+    /// What is done with others.
+    pub otherwise: Action,
+    /// Code and text for clients with [`Action::Code`]; there if any has it.
+    pub coded: Option<(Ipv4Addr, String)>,
+}
+
+/// Who is answered in a zone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ZoneAccess {
+    /// `None`: as in [`Dns::clients`].
+    pub clients: Option<ClientSpec>,
+    /// File of keys.
+    pub keys: Option<PathBuf>,
 }
 
 /// One feed.

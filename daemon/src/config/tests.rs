@@ -94,6 +94,7 @@ fn every_key_arrives() {
                 certificate: base.join("tls/chain.pem"),
                 key: PathBuf::from("/srv/key.pem")
             }),
+            ..Dns::default()
         }
     );
     let [a, b] = config.feeds.as_slice() else { panic!("{:?}", config.feeds) };

@@ -25,6 +25,10 @@ pub mod option {
     pub const KEEPALIVE: u16 = 11;
     /// Octets that say nothing (RFC 7830).
     pub const PADDING: u16 = 12;
+    /// Extended error (RFC 8914).
+    pub const EDE: u16 = 15;
+    /// For local use (RFC 6891 section 9): by this the server knows questions of its own.
+    pub const PASS: u16 = 65_001;
 }
 
 /// Header fields of a query that the reply repeats.
@@ -64,6 +68,8 @@ pub struct Edns<'p> {
     pub keepalive: bool,
     /// Is a reply of a length that tells nothing wanted? Ignored where all is open to see (RFC 8467 section 4).
     pub padding: bool,
+    /// Data of an option for local use, by which we know ourselves.
+    pub pass: Option<&'p [u8]>,
 }
 
 /// A query of opcode QUERY with exactly one question (RFC 9619).
@@ -90,6 +96,13 @@ pub enum Fault<'p> {
     Opcode(Head),
     /// No question, several, or one that cannot be repeated.
     Question(Head),
+    /// No question, but a cookie: the client only wants one of ours (RFC 7873 section 5.4).
+    CookieOnly {
+        /// What the reply repeats of the header.
+        head: Head,
+        /// OPT with the cookie.
+        edns: Edns<'p>,
+    },
     /// The question is whole, what follows it is not.
     Records {
         /// What the reply repeats of the header.
@@ -122,6 +135,11 @@ impl<'p> Query<'p> {
         if opcode_bits != 0 {
             return Err(Fault::Opcode(head));
         }
+        if questions == 0
+            && let Some(edns) = cookie_without_question(body, [answers, authorities, additional])
+        {
+            return Err(Fault::CookieOnly { head, edns });
+        }
         let question = if questions == 1 { read_question(body, transport) } else { None };
         let (question, echo) = question.ok_or(Fault::Question(head))?;
         let mut records = Records { rest: &body[echo.octets.len()..], edns: None, signed: false };
@@ -131,6 +149,15 @@ impl<'p> Query<'p> {
         }
         Ok(Self { head, question, echo, edns: records.edns, signed: records.signed })
     }
+}
+
+/// OPT of a message without question, if it is whole and holds a cookie.
+fn cookie_without_question(body: &[u8], [answers, authorities, additional]: [u16; 3]) -> Option<Edns<'_>> {
+    let mut records = Records { rest: body, edns: None, signed: false };
+    records.read_others(answers)?;
+    records.read_others(authorities)?;
+    records.read_additional(additional)?;
+    records.edns.filter(|edns| edns.cookie.is_some() && edns.version == 0)
 }
 
 /// Seconds for which a reply may be kept: the smallest TTL of its answers or, without any, of its authorities (RFC 8484
@@ -225,8 +252,16 @@ impl<'p> Record<'p> {
         let [_, version, flags, _] = self.ttl;
         let dnssec_ok = flags & 0x80 != 0;
         let size = self.class;
-        let mut edns =
-            Edns { size, version, dnssec_ok, cookie: None, nsid: false, keepalive: false, padding: false };
+        let mut edns = Edns {
+            size,
+            version,
+            dnssec_ok,
+            cookie: None,
+            nsid: false,
+            keepalive: false,
+            padding: false,
+            pass: None,
+        };
         let mut options = self.data;
         while !options.is_empty() {
             let (&[code_high, code_low, len_high, len_low], rest) = options.split_first_chunk()?;
@@ -236,6 +271,7 @@ impl<'p> Record<'p> {
                 option::NSID => edns.nsid = true,
                 option::KEEPALIVE => edns.keepalive = true,
                 option::PADDING => edns.padding = true,
+                option::PASS => edns.pass = Some(data),
                 _ => {}
             }
             options = rest;
@@ -288,6 +324,7 @@ mod tests {
             nsid: false,
             keepalive: false,
             padding: false,
+            pass: None,
         };
         let edns = Some(plain);
         for (counts, rest, expected) in [
@@ -342,20 +379,6 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_noticed_whatever_it_is_made_of() {
-        for (options, padding) in [
-            (&b"\0\x0c\0\0"[..], true),
-            (b"\0\x0c\0\x05\0\0\0\0\0", true),
-            (b"\0\x03\0\0\0\x0c\0\x02\xff\xff", true),
-            (b"\0\x03\0\x04\0\x0c\0\0", false),
-            (b"", false),
-        ] {
-            let message = message([0, 0, 1], &[QUESTION, &opt(options)]);
-            assert_eq!(read(&message).unwrap().edns.unwrap().padding, padding, "{options:02x?}");
-        }
-    }
-
-    #[test]
     fn options_of_an_opt_before_a_fault_are_kept() {
         let message = message([0, 0, 2], &[QUESTION, &opt(b"\0\x0a\0\x0812345678\0\x03\0\0"), b"\x01x"]);
         let Err(Fault::Records { edns: Some(edns), .. }) = read(&message) else {
@@ -372,6 +395,20 @@ mod tests {
             short[10] -= missing;
             let message = message([0, 0, 1], &[QUESTION, &short]);
             assert!(matches!(read(&message), Err(Fault::Records { edns: None, .. })), "{missing} missing");
+        }
+    }
+
+    #[test]
+    fn padding_is_noticed_whatever_it_is_made_of() {
+        for (options, padding) in [
+            (&b"\0\x0c\0\0"[..], true),
+            (b"\0\x0c\0\x05\0\0\0\0\0", true),
+            (b"\0\x03\0\0\0\x0c\0\x02\xff\xff", true),
+            (b"\0\x03\0\x04\0\x0c\0\0", false),
+            (b"", false),
+        ] {
+            let message = message([0, 0, 1], &[QUESTION, &opt(options)]);
+            assert_eq!(read(&message).unwrap().edns.unwrap().padding, padding, "{options:02x?}");
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Flow: `bind` makes the sockets before privileges are dropped; a `listener` runs what each endpoint needs: `udp` (with
 //! `batch`), and on connections, for which `connections` has the bounds, `tcp` and `tls` (both with `stream`), `https`
-//! and `quic`. All give each message to `handler`, which turns it into at most one reply, asking
-//! [`crate::core::answer`] what to say; `wire` writes it down. `renewal` keeps the certificate up to date, which
+//! and `quic`. All give each message to `handler`, which turns it into at most one reply, by the settings in [`serving`],
+//! asking [`crate::core::answer`] what to say; `wire` writes it down. `renewal` keeps the certificate up to date, which
 //! `certificate` reads.
 //!
 //! The way round, [`client`] asks a server, for checks of our own port.
@@ -22,6 +22,7 @@ mod listener;
 mod message;
 mod quic;
 mod renewal;
+pub mod serving;
 mod stream;
 mod tcp;
 mod tls;
@@ -30,7 +31,7 @@ mod wire;
 
 pub use bind::{BindError, Endpoint, Service, SocketKind};
 pub use certificate::{CertificateError, check as check_certificate};
-pub use handler::Handler;
+pub use handler::{Handler, Now, Turn};
 pub use renewal::CertificateStatus;
 
 use crate::config::Dns;
@@ -40,6 +41,7 @@ use bind::Sockets;
 use connections::Connections;
 use listener::{Listener, Shared, close_all, start_all};
 use renewal::{Fresh, Keeper};
+use serving::Serving;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -97,6 +99,16 @@ impl DnsServer {
         Ok(Bound { sockets, workers, connections: Connections::new(dns.connections), certificate })
     }
 
+    /// Answers with other settings from the next messages on.
+    pub fn configure(&self, serving: Serving) {
+        self.shared.handler.configure(serving);
+    }
+
+    /// The settings in force.
+    pub fn serving(&self) -> Arc<Serving> {
+        self.shared.handler.serving()
+    }
+
     /// The addresses of plain DNS, with the ports taken, in the order of the configuration.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         let plain = self.endpoints().into_iter().filter(|endpoint| endpoint.service == Service::Plain);
@@ -113,14 +125,14 @@ impl DnsServer {
         self.certificate.subscribe()
     }
 
-    /// Serves exactly what `dns` says from now on, but for the number of workers. Listeners that stay are not touched;
+    /// Serves where and how `dns` says from now on, but for the number of workers. Listeners that stay are not touched;
     /// new ones are bound before old ones close, so a wildcard cannot be swapped for one of its addresses on the same
     /// port. A certificate is read again; if it comes from the same files as before and cannot be used, the one before
     /// stays in use, which is logged and in its status.
     ///
     /// # Errors
     /// [`DnsError`] if a new address cannot be had, or a certificate of other files; then nothing has changed.
-    pub async fn configure(&mut self, dns: &Dns) -> Result<(), DnsError> {
+    pub async fn set_listen(&mut self, dns: &Dns) -> Result<(), DnsError> {
         let wanted = Endpoint::all(dns);
         let is_new = |endpoint: &&Endpoint| !self.listeners.iter().any(|l| l.configured == **endpoint);
         let new: Vec<_> = wanted.iter().filter(is_new).copied().collect();
@@ -182,9 +194,10 @@ impl Bound {
     ///
     /// # Errors
     /// [`DnsError`] if the runtime cannot take over a socket.
-    pub fn serve(self, live: Live, stats: Arc<Stats>) -> Result<DnsServer, DnsError> {
+    pub fn serve(self, live: Live, stats: Arc<Stats>, serving: Serving) -> Result<DnsServer, DnsError> {
         let Self { sockets, workers, connections, certificate: fresh } = self;
         let handler = Arc::new(Handler::new(live, stats));
+        handler.configure(serving);
         let shared = Shared { handler, connections: Arc::new(connections) };
         let certificate = Arc::new(watch::Sender::new(None));
         let keeper = fresh.map(|fresh| Keeper::start(fresh, Arc::clone(&certificate)));

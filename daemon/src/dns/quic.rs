@@ -117,7 +117,7 @@ async fn serve_connection(incoming: Incoming, mut peer: Peer) {
         _ = peer.stop.changed() => return,
     };
     let Ok(Ok(connection)) = outcome else {
-        peer.handler.stats().dns.failed_handshakes.add_one();
+        peer.handler.counters().count(|dns| &dns.failed_handshakes);
         return;
     };
     peer.seat.heard();
@@ -188,7 +188,7 @@ async fn serve_stream(
         send.stopped().await.ok()
     };
     if timeout(WRITE_TIME, written).await.is_err() {
-        peer.handler.stats().dns.socket_errors.add_one();
+        peer.handler.counters().count(|dns| &dns.socket_errors);
     }
 }
 

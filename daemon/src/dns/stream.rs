@@ -37,7 +37,7 @@ where
                 () = peer.seat.crowded_out() => return,
             };
             if !matches!(written, Ok(Ok(()))) {
-                peer.handler.stats().dns.socket_errors.add_one();
+                peer.handler.counters().count(|dns| &dns.socket_errors);
                 return;
             }
             talk.replies.clear();

@@ -27,12 +27,10 @@ pub(super) struct Context {
 impl Context {
     /// Takes in a client.
     pub(super) fn admit(&self, client: SocketAddr) -> Peer {
-        let stats = &self.handler.stats().dns;
-        stats.connections.add_one();
+        let counters = self.handler.counters();
+        counters.count(|dns| &dns.connections);
         let (seat, closed) = self.connections.admit(client.ip());
-        if closed > 0 {
-            stats.crowded_out.add(closed);
-        }
+        counters.add(|dns| &dns.crowded_out, closed);
         let (handler, stop) = (Arc::clone(&self.handler), self.stop.clone());
         Peer { client, seat, handler, connections: Arc::clone(&self.connections), stop }
     }
@@ -75,11 +73,11 @@ pub(super) async fn accept<F>(
                 running.spawn(serve(stream, context.admit(client)));
             }
             Err(error) => {
-                let stats = &context.handler.stats().dns;
-                stats.socket_errors.add_one();
+                let counters = context.handler.counters();
+                counters.count(|dns| &dns.socket_errors);
                 tracing::warn!(%error, "cannot accept dns connections, trying on");
                 if lacks_descriptors(&error) && context.connections.close_quietest() {
-                    stats.crowded_out.add_one();
+                    counters.count(|dns| &dns.crowded_out);
                 }
                 tokio::time::sleep(PAUSE).await;
             }

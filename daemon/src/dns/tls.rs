@@ -51,6 +51,6 @@ pub(super) async fn handshake(
         peer.seat.heard();
         return Some(stream);
     }
-    peer.handler.stats().dns.failed_handshakes.add_one();
+    peer.handler.counters().count(|dns| &dns.failed_handshakes);
     None
 }

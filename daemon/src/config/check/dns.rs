@@ -1,7 +1,7 @@
 //! The tables of the DNSBL server: addresses, bounds on connections, certificate.
 
 use super::super::problem::Place;
-use super::super::{CertificateFiles, ConnectionLimits, Dns, raw};
+use super::super::{CertificateFiles, ConnectionLimits, Dns, names, raw};
 use super::{Check, HOUR, SECOND, inner, list};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -34,8 +34,29 @@ impl Check<'_, '_> {
         let encrypted = !(tls.is_empty() && https.is_empty() && quic.is_empty());
         let files = [dot.certificate, dot.key];
         let certificate = self.certificate(&files, encrypted, at.unwrap_or_default());
-        let workers = workers.and_then(NonZeroUsize::new);
-        Dns { listen, workers, connections, tls, https, quic, certificate }
+        let said = |text: &str| names::said_of_itself(text);
+        let (rate_limit, rate_exempt) = self.rate_limit(inner(raw.rate_limit));
+        let (quota, quota_exempt) = self.quota(inner(raw.quota));
+        Dns {
+            listen,
+            workers: workers.and_then(NonZeroUsize::new),
+            connections,
+            tls,
+            https,
+            quic,
+            certificate,
+            udp_size: self.number(raw.udp_size.as_ref(), "udp_size in [dns]", default.udp_size, 512..=4096),
+            nsid: self.parse(raw.nsid.as_ref(), "nsid in [dns]", said),
+            version: self.parse(raw.version.as_ref(), "version in [dns]", said),
+            hostname: self.parse(raw.hostname.as_ref(), "hostname in [dns]", said),
+            cookies: raw.cookies.is_none_or(|cookies| *cookies.get_ref()),
+            cookie_secrets: raw.cookie_secrets.and_then(|path| self.path(&path, "cookie_secrets in [dns]")),
+            clients: self.clients(raw.clients, "[dns]", None).unwrap_or_default(),
+            rate_limit,
+            rate_exempt,
+            quota,
+            quota_exempt,
+        }
     }
 
     fn connection_limits(&mut self, raw: &raw::Dns, default: ConnectionLimits) -> ConnectionLimits {

@@ -157,7 +157,7 @@ async fn one_too_many_closes_the_one_silent_for_the_longest_time() {
         stream.write_all(&listed()).await.unwrap();
         assert!(read_framed(stream).await.is_some());
     }
-    assert_eq!(rig.stats.dns.crowded_out.get(), 1);
+    assert_eq!(rig.stats.dns().crowded_out.get(), 1);
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn a_flood_of_half_open_questions_keeps_nobody_out() {
         flood.push(stream);
     }
     used(&rig).await;
-    assert!(rig.stats.dns.crowded_out.get() >= 180, "{}", rig.stats.dns.crowded_out.get());
+    assert!(rig.stats.dns().crowded_out.get() >= 180, "{}", rig.stats.dns().crowded_out.get());
 }
 
 #[tokio::test]
@@ -182,12 +182,12 @@ async fn limits_change_with_the_configuration() {
     }
     let limits = ConnectionLimits { total: 2, per_client: 2, ..ConnectionLimits::default() };
     let dns = Dns { connections: limits, ..plain("127.0.0.1:0".parse().unwrap()) };
-    rig.server.configure(&dns).await.unwrap();
+    rig.server.set_listen(&dns).await.unwrap();
     let _new = used(&rig).await;
     for stream in &mut streams[..2] {
         assert_eq!(read_framed(stream).await, None);
     }
-    assert_eq!(rig.stats.dns.crowded_out.get(), 3);
+    assert_eq!(rig.stats.dns().crowded_out.get(), 3);
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn a_client_that_takes_nothing_in_is_cut_off() {
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
-    let errors = || rig.stats.dns.socket_errors.get();
+    let errors = || rig.stats.dns().socket_errors.get();
     assert_eq!(errors(), 0);
     tokio::time::pause();
     tokio::time::timeout(PATIENCE * 2, async {

@@ -183,7 +183,7 @@ async fn the_same_question_gets_the_same_octets_over_every_transport() {
         }
         assert_eq!(all.quic(&asked).await, expected, "quic {asked:02x?}");
     }
-    let dns = &all.rig.stats.dns;
+    let dns = &all.rig.stats.dns();
     assert_eq!([&dns.udp, &dns.tcp, &dns.tls, &dns.https, &dns.quic].map(|n| n.get()), [10, 10, 10, 40, 10]);
 }
 
@@ -249,7 +249,7 @@ async fn garbage_is_no_handshake_and_waiting_for_one_ends() {
             "{said:02x?}"
         );
     }
-    assert_eq!(all.rig.stats.dns.failed_handshakes.get(), 2);
+    assert_eq!(all.rig.stats.dns().failed_handshakes.get(), 2);
     let mut waiting = Vec::new();
     for service in [Service::Tls, Service::Https] {
         waiting.push(TcpStream::connect(all.rig.at(service)).await.unwrap());
@@ -261,7 +261,7 @@ async fn garbage_is_no_handshake_and_waiting_for_one_ends() {
     for stream in &mut waiting {
         assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
     }
-    assert_eq!(all.rig.stats.dns.failed_handshakes.get(), 4);
+    assert_eq!(all.rig.stats.dns().failed_handshakes.get(), 4);
 }
 
 #[tokio::test]
@@ -348,7 +348,7 @@ async fn https_takes_the_largest_message_and_many_requests_at_a_time() {
         requests.spawn(async move { whole(sender.send_request(request)).await.unwrap().status() });
     }
     assert!(requests.join_all().await.iter().all(|status| *status == StatusCode::OK));
-    assert_eq!(all.rig.stats.dns.connections.get(), 3);
+    assert_eq!(all.rig.stats.dns().connections.get(), 3);
 }
 
 #[tokio::test]
@@ -392,7 +392,7 @@ async fn quic_carries_many_queries_each_on_its_stream() {
         });
     }
     streams.join_all().await;
-    assert_eq!((all.rig.stats.dns.quic.get(), all.rig.stats.dns.connections.get()), (100, 1));
+    assert_eq!((all.rig.stats.dns().quic.get(), all.rig.stats.dns().connections.get()), (100, 1));
 }
 
 #[tokio::test]
@@ -460,19 +460,19 @@ async fn a_changed_certificate_is_shown_to_new_connections_and_a_bad_one_never()
     let other = rcgen::generate_simple_self_signed(vec![NAME.to_owned()]).unwrap();
     let key = fs::read_to_string(all.dir.path().join("key.pem")).unwrap();
     write_key(all.dir.path(), &other.signing_key.serialize_pem());
-    all.rig.server.configure(&all.dns).await.unwrap();
+    all.rig.server.set_listen(&all.dns).await.unwrap();
     let error = status.borrow().as_ref().unwrap().error.clone().unwrap();
     assert!(error.contains("key.pem is not the key of the first certificate in"), "{error}");
     assert_eq!(shown(&all.connect(Service::Https, &[b"h2"]).await.unwrap()), first);
     let elsewhere = CertificateFiles { key: "/nowhere".into(), ..all.dns.certificate.clone().unwrap() };
     let moved = Dns { certificate: Some(elsewhere), ..all.dns.clone() };
-    let error = all.rig.server.configure(&moved).await.unwrap_err();
+    let error = all.rig.server.set_listen(&moved).await.unwrap_err();
     assert!(matches!(error, DnsError::Certificate(CertificateError::Read { .. })), "{error}");
 
     write_key(all.dir.path(), &key);
     let second = issue(all.dir.path());
     all.roots.add(second.clone()).unwrap();
-    all.rig.server.configure(&all.dns).await.unwrap();
+    all.rig.server.set_listen(&all.dns).await.unwrap();
     assert_eq!(status.borrow().as_ref().unwrap().error, None);
     for service in [Service::Tls, Service::Https] {
         assert_eq!(shown(&all.connect(service, &[]).await.unwrap()), second, "{service}");
@@ -511,12 +511,12 @@ async fn encrypted_services_come_and_go() {
     let asked = query("2.0.0.127.bl.example", A);
     let none = plain("127.0.0.1:0".parse().unwrap());
     let (gone, kept) = (all.rig.at(Service::Tls), all.rig.at);
-    all.rig.server.configure(&none).await.unwrap();
+    all.rig.server.set_listen(&none).await.unwrap();
     assert_eq!(all.rig.server.endpoints().len(), 1);
     assert_eq!(*all.rig.server.certificate().borrow(), None);
     assert!(TcpStream::connect(gone).await.is_err());
     assert!(!all.rig.udp(&asked).await.is_empty());
-    all.rig.server.configure(&all.dns).await.unwrap();
+    all.rig.server.set_listen(&all.dns).await.unwrap();
     assert_eq!(all.rig.server.endpoints().len(), 4);
     assert_eq!(all.rig.server.local_addrs(), [kept]);
     assert!(!all.tls(&asked).await.is_empty());

@@ -5,6 +5,7 @@ use crate::config::{Config, Dns};
 use crate::core::table::Table;
 use crate::core::view::View;
 use crate::dns::DnsServer;
+use crate::dns::serving::Serving;
 use crate::engine::generations::Resumed;
 use crate::engine::live_entries::LiveEntries;
 use crate::engine::publish::Publisher;
@@ -67,9 +68,9 @@ impl Rig {
         let listen = vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
         let dns = Dns { listen, workers: Some(NonZeroUsize::MIN), ..Dns::default() };
         let bound = DnsServer::bind(&dns).unwrap();
-        let server = bound.serve(live.clone(), Arc::default()).unwrap();
+        let server = bound.serve(live.clone(), Arc::default(), Serving::default()).unwrap();
         let listening = watch::Sender::new(server.local_addrs()).subscribe();
-        let verifier = Verifier::new(listening, Arc::default());
+        let verifier = Verifier::new(listening, None, Arc::default());
         Self { _dir: dir, live, publisher, filter, verifier, server, slots, config }
     }
 
@@ -146,7 +147,7 @@ async fn a_damaged_image_is_built_again() {
     let mut rig = Rig::new(|_| PacketFilter::Unused);
     let mut damaged = (*rig.publisher.live().unwrap()).clone();
     damaged.table = damaged.table.damaged();
-    let damaged = View { generation: Arc::new(damaged), overlay: Arc::default() };
+    let damaged = View::bare(Arc::new(damaged));
     rig.verifier.begin(Some(damaged.clone()));
     let Step::Asked(round) = rig.verifier.next().await else { panic!("a round is under way") };
     assert_eq!(rig.verifier.finish(round, Some(&damaged), &rig.filter), Repair::Rebuild);
@@ -188,7 +189,7 @@ async fn a_round_over_an_older_generation_says_nothing() {
 async fn silence_is_a_problem_and_no_mismatch() {
     let mut rig = Rig::new(|_| PacketFilter::Unused);
     let at = rig.server.local_addrs();
-    rig.server.configure(&Dns { listen: Vec::new(), ..Dns::default() }).await.unwrap();
+    rig.server.set_listen(&Dns { listen: Vec::new(), ..Dns::default() }).await.unwrap();
     assert_eq!(rig.round().await, Repair::None);
     let last = rig.last();
     assert_eq!((last.mismatches, last.problems.len()), (0, at.len()));
