@@ -81,8 +81,12 @@ counters! {
         https: Counter,
         /// Messages received over QUIC.
         quic: Counter,
-        /// Connections accepted.
+        /// Connections accepted, encrypted ones included.
         connections: Counter,
+        /// Connections closed to make room for others.
+        crowded_out: Counter,
+        /// Encrypted connections that ended before they stood.
+        failed_handshakes: Counter,
         /// Messages without reply, by reason.
         dropped: DropStats,
         /// Replies that could not be sent, and failed receives.

@@ -11,6 +11,7 @@ mod checklist;
 mod corpus;
 mod dns;
 mod domains;
+mod encrypted;
 mod feeds;
 mod filter;
 mod generations;

@@ -25,6 +25,11 @@ struct Tool {
 /// Everything the tests call beyond Debian's essential packages.
 const TOOLS: &[Tool] = &[
     Tool { program: "dig", package: "bind9-dnsutils", needed_by: "DNS tests that ask as a real client" },
+    Tool {
+        program: "kdig",
+        package: "knot-dnsutils",
+        needed_by: "encrypted DNS tests: a client of TLS, HTTPS, QUIC",
+    },
     Tool { program: "ip", package: "iproute2", needed_by: "packet filter tests: namespaces and veth pairs" },
     Tool { program: "mount", package: "mount", needed_by: "tests of a full state directory: a small tmpfs" },
     Tool {

@@ -82,6 +82,16 @@ pub struct Dns {
     pub listen: Vec<SocketAddr>,
     /// Threads that answer UDP, at each address; as many as there are cores if absent.
     pub workers: Option<NonZeroUsize>,
+    /// Bounds on connections, encrypted ones included.
+    pub connections: ConnectionLimits,
+    /// Addresses to answer on over TLS.
+    pub tls: Vec<SocketAddr>,
+    /// Addresses to answer on over HTTPS.
+    pub https: Vec<SocketAddr>,
+    /// Addresses to answer on over QUIC.
+    pub quic: Vec<SocketAddr>,
+    /// Certificate of TLS, HTTPS and QUIC; there is one if any of them has an address.
+    pub certificate: Option<CertificateFiles>,
     /// Largest reply by UDP in octets, 512 to 4096.
     pub udp_size: u16,
     /// NSID; `None`: not told.
@@ -104,6 +114,64 @@ pub struct Dns {
     pub quota: Option<quota::Settings>,
     /// Networks without a quota.
     pub quota_exempt: Vec<Network>,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 5300))],
+            workers: None,
+            connections: ConnectionLimits::default(),
+            tls: Vec::new(),
+            https: Vec::new(),
+            quic: Vec::new(),
+            certificate: None,
+            udp_size: 1232,
+            nsid: None,
+            version: None,
+            hostname: None,
+            cookies: true,
+            cookie_secrets: None,
+            clients: ClientSpec::default(),
+            rate_limit: rate::Settings::default(),
+            rate_exempt: Vec::new(),
+            quota: None,
+            quota_exempt: Vec::new(),
+        }
+    }
+}
+
+impl Dns {
+    /// Is there any address to answer on?
+    pub fn is_on(&self) -> bool {
+        [&self.listen, &self.tls, &self.https, &self.quic].iter().any(|listen| !listen.is_empty())
+    }
+}
+
+/// Bounds on connections of DNS clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// How long one may be silent.
+    pub idle: Duration,
+    /// How many there are at a time, at least one.
+    pub total: usize,
+    /// The same for one client: an IPv4 address or an IPv6 /64.
+    pub per_client: usize,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(10), total: 1024, per_client: 64 }
+    }
+}
+
+/// Files of a certificate and its key, PEM. Whether they can be used shows when they are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate, and those between it and its root.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
 }
 
 /// Who is answered.

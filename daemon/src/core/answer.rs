@@ -58,6 +58,29 @@ pub enum Transport {
     Udp,
     /// On a connection.
     Tcp,
+    /// On a connection under TLS (RFC 7858).
+    Tls,
+    /// In a request of HTTP (RFC 8484).
+    Https,
+    /// On a stream of QUIC (RFC 9250).
+    Quic,
+}
+
+impl Transport {
+    /// Does it come from an address that may be forged, and must the reply fit a datagram?
+    pub fn is_datagram(self) -> bool {
+        self == Self::Udp
+    }
+
+    /// Do those on the way see nothing of it but its length?
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Https | Self::Quic)
+    }
+
+    /// May the reply say how long the connection may be idle? Connections of QUIC and HTTP have other means.
+    pub fn has_keepalive(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls)
+    }
 }
 
 /// One question.

@@ -128,7 +128,7 @@ impl Turn<'_> {
         let shard = if ourselves { &*self.handler.uncounted } else { self.shard };
         let request = Request { turn: self, client, transport, shard, ourselves };
         shard.count(|dns| of_transport(dns, transport));
-        if transport == Transport::Udp && LOOP_PORTS.contains(&client.port()) {
+        if transport.is_datagram() && LOOP_PORTS.contains(&client.port()) {
             shard.count(|dns| &dns.dropped.port);
             return false;
         }
@@ -292,7 +292,7 @@ impl<'t> Request<'t> {
 
     /// What the limits say. Only datagrams come from forged addresses.
     fn limit(self, kind: Kind) -> Verdict {
-        if self.transport != Transport::Udp || self.ourselves {
+        if !self.transport.is_datagram() || self.ourselves {
             return Verdict::Send;
         }
         self.turn.serving.limit(self.client.ip(), kind, self.turn.now.millis)
@@ -306,16 +306,17 @@ impl<'t> Request<'t> {
             dnssec_ok: edns.dnssec_ok,
             nsid: serving.nsid.as_deref().filter(|_| edns.nsid),
             cookie,
-            keepalive: None,
+            keepalive: Some(serving.idle).filter(|_| edns.keepalive && self.transport.has_keepalive()),
+            padding: edns.padding && self.transport.is_encrypted(),
         }
     }
 
     /// Octets a reply may have.
     fn max_reply(self, edns: Option<Edns<'_>>) -> usize {
-        match (self.transport, edns) {
-            (Transport::Udp, None) => MAX_PLAIN.into(),
-            (Transport::Udp, Some(edns)) => edns.size.clamp(MAX_PLAIN, self.turn.serving.udp_size).into(),
-            _ => MAX_STREAM,
+        match edns {
+            _ if !self.transport.is_datagram() => MAX_STREAM,
+            None => MAX_PLAIN.into(),
+            Some(edns) => edns.size.clamp(MAX_PLAIN, self.turn.serving.udp_size).into(),
         }
     }
 
@@ -400,6 +401,9 @@ fn of_transport(dns: &DnsStats, transport: Transport) -> &Counter {
     match transport {
         Transport::Udp => &dns.udp,
         Transport::Tcp => &dns.tcp,
+        Transport::Tls => &dns.tls,
+        Transport::Https => &dns.https,
+        Transport::Quic => &dns.quic,
     }
 }
 

@@ -4,7 +4,7 @@
 //! Counts of limits and quotas outlive a change of settings that leaves them alone.
 
 use super::wire::DEFAULT_UDP_SIZE;
-use crate::config::{ClientSpec, Config, ZoneAccess};
+use crate::config::{ClientSpec, Config, ConnectionLimits, ZoneAccess};
 use crate::core::access::Access;
 use crate::core::cookie::{self, Cookie, Secrets};
 use crate::core::coverage::Coverage;
@@ -54,6 +54,8 @@ pub struct Serving {
     pub(super) udp_size: u16,
     /// Who we are.
     pub(super) nsid: Option<Box<[u8]>>,
+    /// How long a connection may be silent, in units of 100 ms (RFC 7828).
+    pub(super) idle: u16,
     pub(super) pass: Option<[u8; 16]>,
     cookies: Option<Secrets>,
     limits: Arc<Limits>,
@@ -71,6 +73,7 @@ impl Default for Serving {
             policy: Policy::default(),
             udp_size: DEFAULT_UDP_SIZE,
             nsid: None,
+            idle: idle(ConnectionLimits::default()),
             pass: None,
             cookies: None,
             limits: Arc::default(),
@@ -161,6 +164,7 @@ impl Serving {
             policy,
             udp_size: dns.udp_size,
             nsid: dns.nsid.as_ref().map(|nsid| nsid.as_bytes().into()),
+            idle: idle(dns.connections),
             pass: Some(seeds.pass),
             cookies: if dns.cookies { Some(secrets(dns.cookie_secrets.as_deref(), seeds)?) } else { None },
             limits,
@@ -193,6 +197,11 @@ impl Serving {
         let at = Some(number).filter(has_name).or_else(|| (0..self.zones.len()).find(has_name))?;
         self.zones.get(at).copied()
     }
+}
+
+/// How long a connection may be silent, as it is told.
+fn idle(limits: ConnectionLimits) -> u16 {
+    u16::try_from(limits.idle.as_millis() / 100).unwrap_or(u16::MAX)
 }
 
 fn zone_policy(name: &str, access: &ZoneAccess, seeds: &Seeds) -> Result<ZonePolicy, ServingError> {

@@ -1,6 +1,7 @@
 //! Raw packets against real sockets on loopback. Replies are decoded by hickory, which did not write them.
 
 use super::*;
+use crate::config::{CertificateFiles, ConnectionLimits};
 use crate::core::answer::Transport;
 use crate::core::fixture::{generation, zone};
 use crate::core::generation::Generation;
@@ -8,9 +9,12 @@ use crate::core::zone::ZoneSpec;
 use blackthorn_testkit::messages::{EXAMPLES, Example, hex};
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{RData, Record, RecordType};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
+mod connections;
+mod encrypted;
 mod malformed;
 mod sockets;
 
@@ -24,6 +28,11 @@ const ANY: u16 = 255;
 /// Long enough for a busy machine, short enough for a missing reply to be noticed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Plain DNS at an address, with one worker.
+fn plain(listen: SocketAddr) -> Dns {
+    Dns { listen: vec![listen], workers: Some(NonZeroUsize::MIN), ..Dns::default() }
+}
+
 struct Rig {
     server: DnsServer,
     live: Live,
@@ -33,12 +42,21 @@ struct Rig {
 
 impl Rig {
     fn start(generation: Generation) -> Self {
+        Self::configured(generation, &plain("127.0.0.1:0".parse().unwrap()))
+    }
+
+    fn configured(generation: Generation, dns: &Dns) -> Self {
         let (live, stats) = (Live::default(), Arc::new(Stats::default()));
         live.publish(Arc::new(generation));
-        let bound = DnsServer::bind(&["127.0.0.1:0".parse().unwrap()], NonZeroUsize::MIN).unwrap();
+        let bound = DnsServer::bind(dns).unwrap();
         let at = bound.local_addrs()[0];
         let server = bound.serve(live.clone(), stats.clone(), Serving::default()).unwrap();
         Self { server, live, stats, at }
+    }
+
+    /// Where a service is.
+    fn at(&self, service: Service) -> SocketAddr {
+        self.server.endpoints().iter().find(|endpoint| endpoint.service == service).unwrap().address
     }
 
     async fn udp(&self, query: &[u8]) -> Vec<u8> {
@@ -75,7 +93,7 @@ fn framed(message: &[u8]) -> Vec<u8> {
 }
 
 /// The next message; `None` when the server closes.
-async fn read_framed(stream: &mut TcpStream) -> Option<Vec<u8>> {
+async fn read_framed(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
     let read = async {
         let len = stream.read_u16().await.ok()?;
         let mut message = vec![0; len.into()];
@@ -368,7 +386,7 @@ async fn failures_say_why_to_those_who_sent_opt() {
 #[tokio::test]
 async fn before_the_first_generation_all_is_servfail() {
     let live = Live::default();
-    let bound = DnsServer::bind(&["127.0.0.1:0".parse().unwrap()], NonZeroUsize::MIN).unwrap();
+    let bound = DnsServer::bind(&plain("127.0.0.1:0".parse().unwrap())).unwrap();
     let at = bound.local_addrs()[0];
     let _server = bound.serve(live.clone(), Arc::default(), Serving::default()).unwrap();
     let asked = query("2.0.0.127.bl.example", A);
