@@ -8,17 +8,18 @@ use crate::programs::Program;
 use crate::readme;
 use crate::resolver::{assert_listings, wait_ready};
 use serde_json::Value;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
 const RESOLVER: &str = "127.0.0.11";
 
 /// unbound at an address of its own, with these settings beside those of the README.
 fn start(settings: &str) -> Option<Machine> {
-    start_beside(lists::site(LISTEN), settings)
+    start_beside(lists::site(LISTEN), settings, readme::block("stub-zone"))
 }
 
-/// The same beside a daemon of this site.
-fn start_beside(site: Site, settings: &str) -> Option<Machine> {
+/// The same beside a daemon of this site, with what it has to know of a zone.
+fn start_beside(site: Site, settings: &str, zone: &str) -> Option<Machine> {
     let program = Program::find("usr/sbin/unbound")?;
     let mut machine = Machine::serving(site)?;
     let folder = machine.folder("unbound");
@@ -38,10 +39,10 @@ server:
     verbosity: 2
     module-config: "iterator"
     {settings}
-{zone}
+{zones}
 "#,
         folder = folder.display(),
-        zone = lists::both_zones(readme::block("stub-zone"))
+        zones = lists::both_zones(zone)
     );
     let path = folder.join("unbound.conf");
     fs::write(&path, config).unwrap();
@@ -87,8 +88,31 @@ fn a_resolver_over_the_limit_comes_back_by_tcp_and_hears_the_same() {
     // Of the replies suppressed, all are cut and none is left out.
     let limit = "[dns.rate_limit]\nanswers_per_second = 1\nslip = 1";
     let site = lists::site(&format!("{LISTEN}\n{limit}"));
-    let Some(machine) = start_beside(site, "qname-minimisation-strict: yes") else { return };
+    let Some(machine) = start_beside(site, "qname-minimisation-strict: yes", readme::block("stub-zone"))
+    else {
+        return;
+    };
     assert_listings(&machine, RESOLVER);
     let (_, status) = machine.site().json(&["status"]);
     assert!(status["dns"]["tcp"].as_u64().unwrap() > 20, "{status:#}");
+}
+
+#[test]
+fn listed_stays_listed_when_a_resolver_asks_over_tls() {
+    let keys = "certificate = \"tls.pem\"\nkey = \"key.pem\"";
+    let site = lists::site(&format!("{LISTEN}\n[dns.tls]\nlisten = [\"127.0.0.1:853\"]\n{keys}"));
+    let pair = rcgen::generate_simple_self_signed(vec!["dns.example".to_owned()]).unwrap();
+    site.write("tls.pem", pair.cert.pem());
+    site.write("key.pem", pair.signing_key.serialize_pem());
+    // Nobody else may read it.
+    fs::set_permissions(site.path("key.pem"), Permissions::from_mode(0o600)).unwrap();
+    let settings = format!(
+        "qname-minimisation-strict: yes\n use-caps-for-id: yes\n tls-cert-bundle: \"{}\"",
+        site.path("tls.pem").display()
+    );
+    let zone = readme::block("stub-zone").replace("@5300", "@853#dns.example\n    stub-tls-upstream: yes");
+    let Some(machine) = start_beside(site, &settings, &zone) else { return };
+    assert_listings(&machine, RESOLVER);
+    let (_, status) = machine.site().json(&["status"]);
+    assert!(status["dns"]["tls"].as_u64().unwrap() > 20, "{status:#}");
 }
