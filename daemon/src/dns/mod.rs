@@ -49,7 +49,6 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 /// Why DNS is not served as configured.
 #[derive(Debug, Error)]
@@ -187,7 +186,7 @@ impl DnsServer {
         close_all(self.listeners).await;
         if let Some(log) = serving.query_log.clone() {
             let finished = spawn_blocking(move || log.finish());
-            if timeout(GRACE, finished).await.is_err() {
+            if tokio::time::timeout(GRACE, finished).await.is_err() {
                 tracing::warn!("the query log is not written to its end");
             }
         }
