@@ -17,8 +17,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Where the daemon listens, in TOML: where programs without a resolver of their own ask, and its usual port.
-pub(crate) const LISTEN: &str = r#"["127.0.0.1:53", "127.0.0.1:5300"]"#;
+/// Where the daemon listens, in TOML: where programs without a resolver of their own ask, and at its
+/// usual port.
+pub(crate) const LISTEN: &str = r#"["127.0.0.1:53", "127.0.0.1:5300", "[::1]:5300"]"#;
 
 /// The users that mail servers run as, with their groups: name, number of both.
 pub(crate) const POSTFIX: (&str, u32) = ("postfix", 64_100);

@@ -31,7 +31,6 @@ server:
     chroot: ""
     directory: "{folder}"
     do-daemonize: no
-    do-ip6: no
     logfile: ""
     pidfile: ""
     use-syslog: no
@@ -95,6 +94,14 @@ fn a_resolver_over_the_limit_comes_back_by_tcp_and_hears_the_same() {
     assert_listings(&machine, RESOLVER);
     let (_, status) = machine.site().json(&["status"]);
     assert!(status["dns"]["tcp"].as_u64().unwrap() > 20, "{status:#}");
+}
+
+#[test]
+fn checklist_12_listed_stays_listed_when_a_resolver_asks_over_ipv6() {
+    let zone = readme::block("stub-zone").replace("127.0.0.1@5300", "::1@5300");
+    let settings = "qname-minimisation-strict: yes\n use-caps-for-id: yes";
+    let Some(machine) = start_beside(lists::site(LISTEN), settings, &zone) else { return };
+    assert_listings(&machine, RESOLVER);
 }
 
 #[test]
