@@ -111,7 +111,7 @@ async fn octets_that_trickle_in_are_no_life_sign() {
     let mut octet = [0];
     // One octet a second: the question would be whole after forty.
     let closed = async {
-        while let Some(next) = rest.next() {
+        for next in rest.by_ref() {
             // Fails once the server has closed.
             let _ = stream.write_all(&[next]).await;
             tokio::select! {
