@@ -15,7 +15,8 @@
 //! 12. Listed stays listed behind resolvers that ask for parts of names.
 //! 13. Mail servers reject the listed with our text, accept others, and accept all when a list fails.
 //!
-//! The other lines are in the tests of `dns/`, `corpus` has more of 10, and the target `clients` has 6, 9, 12 and 13.
+//! The other lines are in the tests of `dns/` and `core/cookie`, `corpus` has more of 10, and the target `clients` has 6,
+//! 9, 12 and 13.
 
 use crate::dns::{TEST_ENTRY, Tcp, Udp, owner, question, said};
 use crate::harness::{Daemon, LOCAL, Site};
