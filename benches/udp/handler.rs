@@ -31,6 +31,7 @@ pub(crate) fn measure(workload: &Workload, rounds: usize) -> Result<Vec<f64>, Bo
             code: Ipv4Addr::new(127, 0, 0, 2),
             text: TEXT.to_owned(),
         }],
+        domains: false,
         live: None,
         ttl: 600,
         negative_ttl: 300,

@@ -1,6 +1,7 @@
 //! The command line: every command, option and help text. Parsing only; `commands` does the work.
 
 use crate::config::units::duration;
+use crate::core::explain::Target;
 use crate::core::network::Network;
 use crate::logging;
 use clap::{Args, Parser, Subcommand};
@@ -38,16 +39,18 @@ Asks the running daemon, or reads the state directory if none answers. Shown for
   zones       what mail servers are told: codes and texts
   exclusions  what overrules the feeds, and where it is written
   filter      what becomes of packets from it
-With --why-not also what keeps it off the lists: feeds that fail or are in quarantine, and since when; lines that a
+For a domain the entry of each feed that decides is shown, and zones that list domains.
+With --why-not, of addresses also what keeps it off the lists: feeds that fail or are in quarantine, and since when; lines that a
 feed's own rules leave out (min_score, special_use, widths); zones that do not show the feeds that list it.
 
 Examples:
   blackthorn lookup 192.0.2.7
   blackthorn lookup 192.0.2.7 --why-not
+  blackthorn lookup www.bad.example
   blackthorn lookup 192.0.2.7 2001:db8::7 --json
   blackthorn lookup 192.0.2.7 >/dev/null && echo listed
 
-Exit codes: 0 every address is listed, 1 at least one is not, 2 it could not be found out.";
+Exit codes: 0 all of them are listed, 1 at least one is not, 2 it could not be found out.";
 
 const STATUS_HELP: &str = "\
 Example, for a monitor:
@@ -179,7 +182,7 @@ pub enum Command {
     /// Check a configuration and the files it names, without touching anything.
     #[command(after_help = CHECK_HELP)]
     Check(Check),
-    /// Explain addresses: which feeds list them, what each zone answers, what the filter does.
+    /// Explain addresses and domains: which feeds list them, what each zone answers, what the filter does.
     #[command(after_help = LOOKUP_HELP)]
     Lookup(Lookup),
     /// Show the running daemon: generation, zones, filter, counters, warnings.
@@ -275,10 +278,10 @@ pub struct Status {
 /// `blackthorn lookup`.
 #[derive(Debug, Args)]
 pub struct Lookup {
-    /// IPv4 or IPv6 addresses.
-    #[arg(required = true, value_name = "ADDRESS")]
-    pub addresses: Vec<std::net::IpAddr>,
-    /// Say also what keeps the address off the lists. Reads every stored copy.
+    /// IPv4 or IPv6 addresses, and domains.
+    #[arg(required = true, value_name = "ADDRESS|DOMAIN")]
+    pub targets: Vec<Target>,
+    /// Say also what keeps each address off the lists. Reads every stored copy.
     #[arg(long)]
     pub why_not: bool,
     /// Ask the stored copies on disk even if a daemon is running.

@@ -51,7 +51,7 @@ fn config() -> Outcome {
 }
 
 fn feeds() -> Outcome {
-    for (letter, info) in ["p", "s", "t", "j", "n", "c"].iter().zip(&FORMATS) {
+    for (letter, info) in ["p", "s", "t", "j", "n", "c", "h", "d", "r", "a", "u"].iter().zip(&FORMATS) {
         let options = if info.name == "csv" { "\x08" } else { "\0" };
         write("feeds", info.name, [letter, options, info.example].concat().as_bytes())?;
     }

@@ -1,8 +1,10 @@
 //! A small generation with a bit of everything, and its file taken apart and put together.
 
 use blackthorn::core::build::{Plan, build};
+use blackthorn::core::domain_flat::FlatDomains;
 use blackthorn::core::entry::{Entries, FeedId};
-use blackthorn::core::flatten::flatten;
+use blackthorn::core::feed::{Format, Rules, parse};
+use blackthorn::core::flatten::{Flat, flatten};
 use blackthorn::core::generation::{FeedCopy, Generation, Lineage};
 use blackthorn::core::generation_file::{checksum, encode};
 use blackthorn::core::listing::FeedIndex;
@@ -12,7 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Sections of a file.
-pub const SECTIONS: usize = 7;
+pub const SECTIONS: usize = 9;
 /// Where the table of sections begins, and bytes of each entry: offset, length, checksum.
 const AT_TABLE: usize = 24;
 const ENTRY: usize = 24;
@@ -29,6 +31,7 @@ fn zone(name: &str, feeds: &[(u16, [u8; 4], &str)]) -> ZoneSpec {
     ZoneSpec {
         name: name.to_owned(),
         feeds: feeds.iter().map(feed).collect(),
+        domains: name == "bl.example",
         live: Some(ZoneLive { code: [127, 0, 0, 3].into(), text: "blocked: $".to_owned() }),
         ttl: 600,
         negative_ttl: 300,
@@ -49,12 +52,13 @@ pub fn generation() -> Generation {
         zone("deep.bl.example", &[(1, [127, 0, 0, 9], &long)]),
         zone("none.example", &[(2, [127, 0, 0, 2], "")]),
     ];
-    let flat = |networks: &[(&str, u32)]| {
+    let flat = |networks: &[(&str, u32)], domains: &str| {
         let mut entries = Entries::default();
         for (line, (network, value)) in (1..).zip(networks) {
             entries.push(network.parse().expect("a network"), line, *value);
         }
-        Some(Arc::new(flatten(entries)))
+        let parsed = parse(&Rules::new(Format::Domains), domains.as_bytes()).expect("a list of domains");
+        Some(Arc::new(Flat { domains: FlatDomains::new(&parsed.domains), ..flatten(entries) }))
     };
     let reserved = |network: &str| Reserved {
         network: network.parse().expect("a network"),
@@ -63,10 +67,19 @@ pub fn generation() -> Generation {
     let id = |name| FeedId::new(name).expect("a feed id");
     let plan = Plan {
         feeds: vec![
-            (id("one"), flat(&[("192.0.2.0/24", 7), ("203.0.113.9", 0), ("2001:db8::/33", 3)])),
+            (
+                id("one"),
+                flat(
+                    &[("192.0.2.0/24", 7), ("203.0.113.9", 0), ("2001:db8::/33", 3)],
+                    ".example.com\nbad.example.net\n",
+                ),
+            ),
             (
                 id("two"),
-                flat(&[("192.0.2.128/25", 0), ("198.51.100.1-198.51.100.9", 1), ("2001:db8:1::7", 1)]),
+                flat(
+                    &[("192.0.2.128/25", 0), ("198.51.100.1-198.51.100.9", 1), ("2001:db8:1::7", 1)],
+                    "*.www.example.com\nworse.example.net\n",
+                ),
             ),
             (id("none"), None),
         ],
@@ -80,7 +93,7 @@ pub fn generation() -> Generation {
         zone.loaded = false;
     }
     if let Some(part) = generation.parts.first_mut() {
-        part.copy = Some(FeedCopy { sha256: "ab".repeat(32), fetched_at: 1, entries_v4: 2, entries_v6: 1 });
+        part.copy = Some(FeedCopy { sha256: "ab".repeat(32), fetched_at: 1, entries_v4: 2, entries_v6: 1, domains: 3 });
     }
     generation.lineage = Lineage { parents: vec![1], settings: "s".to_owned(), digest: generation.digest() };
     generation

@@ -1,6 +1,6 @@
 //! Feeds: any body is read to entries and rejects that add up, or refused as a whole.
 //!
-//! Input: one letter for the format (p, s, t, j, n, c), one for the rules (bits: see [`rules`]), the body.
+//! Input: one letter for the format (p, s, t, j, n, c, h, d, r, a, u), one for the rules (bits: see [`rules`]), the body.
 
 #![no_main]
 
@@ -44,6 +44,11 @@ fn rules(format: u8, options: u8) -> Rules {
         b'j' => Format::SpamhausJson,
         b'n' => Format::Netset,
         b'c' => Format::Csv,
+        b'h' => Format::Hosts,
+        b'd' => Format::Domains,
+        b'r' => Format::Resolver,
+        b'a' => Format::Adblock,
+        b'u' => Format::Urls,
         _ => Format::Plain,
     };
     let is_set = |bit: u8| options & bit != 0;
@@ -61,13 +66,16 @@ fn rules(format: u8, options: u8) -> Rules {
 }
 
 fn counts_add_up(rules: &Rules, parsed: &Parsed) {
-    let Parsed { entries, rejects, counts, .. } = parsed;
+    let Parsed { entries, domains, rejects, counts, .. } = parsed;
     assert!(counts.lines <= rules.max_bytes);
     assert_eq!(counts.lines, counts.comments + counts.rows());
     assert!(counts.repaired.max(counts.cut).max(counts.ports).max(counts.notes) <= counts.accepted);
     // Cutting special-use space out of a network leaves one part more than there are such spaces, at most.
     let parts = 1 + special::V4.len().max(special::V6.len()) as u64;
-    assert!((counts.accepted..=counts.accepted * parts).contains(&(entries.len() as u64)));
+    let listed = (entries.len() + domains.len()) as u64;
+    // A row may name many domains.
+    assert!(listed >= counts.accepted && (rules.format.lists_domains() || listed <= counts.accepted * parts));
+    assert!(rules.format.lists_domains() || domains.is_empty());
     assert_eq!(rejects.len() as u64, counts.rejected_total().min(MAX_REJECTS as u64));
     for reject in rejects {
         assert!((1..=counts.lines).contains(&reject.line.into()), "{reject:?}");

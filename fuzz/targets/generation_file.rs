@@ -5,9 +5,10 @@
 #![no_main]
 
 use blackthorn::core::delta::delta;
-use blackthorn::core::explain::explain;
+use blackthorn::core::explain::{explain, explain_domain};
 use blackthorn::core::generation::Generation;
 use blackthorn::core::generation_file::{Damage, GenerationFile};
+use blackthorn::core::listing::FeedIndex;
 use blackthorn::core::live_table::LiveTable;
 use blackthorn::core::span::Span;
 use blackthorn_fuzz::generation::{SECTIONS, file, generation, reseal, section, with_section};
@@ -117,6 +118,10 @@ fn refused_or_used(bytes: &[u8], is_compared: bool) {
 fn use_up(generation: &Generation) {
     let none = LiveTable::default();
     explained(generation, ["192.0.2.77", "127.0.0.2"]);
+    for name in [&b"\x04test"[..], b"\x01x\x03www\x07example\x03com"] {
+        std::hint::black_box(explain_domain(generation, name));
+    }
+    std::hint::black_box(generation.feed_domains(FeedIndex(0)));
     for zone in &generation.zones {
         let inhabited = |len| {
             (

@@ -10,6 +10,7 @@
 mod checklist;
 mod corpus;
 mod dns;
+mod domains;
 mod encrypted;
 mod feeds;
 mod filter;

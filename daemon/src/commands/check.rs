@@ -31,6 +31,8 @@ struct Report {
     zones: Vec<Zone>,
     /// Networks that are never listed.
     exclusions: usize,
+    /// Domains, the one that is always excluded included.
+    excluded_domains: usize,
     /// The packet filter in words.
     filter: String,
 }
@@ -85,6 +87,7 @@ fn check(config: &Config) -> Report {
         listen: listen(config),
         zones: zones.collect(),
         exclusions: generation.exclusions.len(),
+        excluded_domains: generation.exclusions.domains().len(),
         filter: filter(config),
         feeds,
     }
@@ -118,11 +121,16 @@ fn text(report: &Report) -> String {
     let feeds: Vec<[String; 3]> = report.feeds.iter().map(feed).collect();
     let zones: Vec<[String; 2]> =
         report.zones.iter().map(|zone| [zone.name.clone(), zone.feeds.join(", ")]).collect();
+    let excluded = format!(
+        "{}, {}",
+        counted(report.exclusions as u64, "network", "networks"),
+        counted(report.excluded_domains as u64, "domain", "domains")
+    );
     format!("{} is valid\n", report.config)
         + &section("dns", &report.listen)
         + &section("feeds", &columns(&feeds, &[]))
         + &section("zones", &columns(&zones, &[]))
-        + &section("exclusions", &[counted(report.exclusions as u64, "network", "networks")])
+        + &section("exclusions", &[excluded])
         + &section("filter", std::slice::from_ref(&report.filter))
         + &section("warnings", &report.warnings)
 }
@@ -133,7 +141,7 @@ fn feed(feed: &FeedStatus) -> [String; 3] {
         FeedState::Failing | FeedState::Quarantined => "CANNOT BE USED, see warnings".to_owned(),
         FeedState::Ok => format!(
             "{}, {}",
-            counted(feed.counts.entries_v4 + feed.counts.entries_v6, "entry", "entries"),
+            counted(feed.counts.entries(), "entry", "entries"),
             counted(feed.counts.lines.rejected_total(), "rejected line", "rejected lines")
         ),
     };
@@ -155,7 +163,7 @@ mod tests {
         )
         .unwrap();
         fs::write(dir.path().join("page.txt"), "<html>").unwrap();
-        fs::write(dir.path().join("bad-allow.txt"), "192.0.2.1\nmail.example\n192.0.2.1/24\n").unwrap();
+        fs::write(dir.path().join("bad-allow.txt"), "192.0.2.1\nmail..example\n192.0.2.1/24\n").unwrap();
         let config = Config::parse(toml, Path::new("b.toml"), dir.path()).unwrap();
         let mut report = check(&config);
         assert!(!dir.path().join("state").exists(), "check touches nothing");
@@ -202,7 +210,7 @@ b.toml is valid
               missing  plain      CANNOT BE USED, see warnings
               remote   score-tsv  not read here, comes from https://feeds.example/list?***
   zones       bl.example  good, page, missing, remote
-  exclusions  1 network
+  exclusions  1 network, 1 domain
   filter      drop on eth0 for good
   warnings    feed page: the body is a web page or XML, not a list (it begins with `<html>`); open the source in a browser to see why
               feed missing: missing.txt: cannot be read: No such file or directory (os error 2); check that it exists and that blackthorn may read it
@@ -216,7 +224,7 @@ b.toml is valid
         assert_eq!(
             text(&report),
             "\
-bad-allow.txt:2: `mail.example`: not an IPv4 or IPv6 address
+bad-allow.txt:2: `mail..example`: a label is empty or longer than 63 octets
 bad-allow.txt:3: `192.0.2.1/24`: address bits are set behind the prefix
 b.toml is INVALID
 "

@@ -80,7 +80,7 @@ fn row(feed: &FeedStatus, now: u64) -> [String; 6] {
         (None, _) => String::new(),
     };
     let [data, entries, rejected] = match feed.fetched_at {
-        Some(at) => [ago(now, at), number(entries(feed)), number(feed.counts.lines.rejected_total())],
+        Some(at) => [ago(now, at), number(feed.counts.entries()), number(feed.counts.lines.rejected_total())],
         None => ["-"; 3].map(str::to_owned),
     };
     [feed.id.clone(), state(feed).to_owned(), data, entries, rejected, problem]
@@ -95,10 +95,6 @@ fn state(feed: &FeedStatus) -> &'static str {
         (FeedState::Quarantined, true) => "quarantined",
         (FeedState::Quarantined, false) => "quarantined, no data",
     }
-}
-
-fn entries(feed: &FeedStatus) -> u64 {
-    feed.counts.entries_v4 + feed.counts.entries_v6
 }
 
 /// Everything about each feed.
@@ -124,9 +120,10 @@ fn detail(feed: &FeedStatus, now: u64) -> String {
     add(
         "entries",
         &[format!(
-            "{} IPv4, {} IPv6; of these {} and {} inside a wider one",
+            "{} IPv4, {} IPv6, {}; of these {} and {} inside a wider one",
             number(counts.entries_v4),
             number(counts.entries_v6),
+            counted(counts.domains, "domain", "domains"),
             counted(counts.duplicates, "repeat", "repeats"),
             number(counts.nested)
         )],
@@ -138,9 +135,10 @@ fn detail(feed: &FeedStatus, now: u64) -> String {
     add(
         "held back",
         &[format!(
-            "{} excluded, {} protected from the filter (addresses)",
+            "{} excluded, {} protected from the filter (addresses); {} excluded",
             magnitude(counts.excluded),
-            magnitude(counts.protected)
+            magnitude(counts.protected),
+            counted(counts.excluded_domains, "domain", "domains")
         )],
     );
     add("lines", &lines(&counts.lines));
@@ -230,6 +228,8 @@ mod tests {
             counts: FeedCounts {
                 entries_v4: 12_300,
                 entries_v6: 40,
+                domains: 3,
+                excluded_domains: 1,
                 addresses_v4: 1_234_567,
                 addresses_v6: 1.2136e24,
                 duplicates: 1,
@@ -272,9 +272,9 @@ mod tests {
             overview(&report(Origin::Daemon, vec![good(), failing(), quarantined]), NOW),
             "\
 FEED    STATE             DATA FROM  ENTRIES  REJECTED  LAST PROBLEM
-mine    ok                3m ago      12,340         5
+mine    ok                3m ago      12,343         5
 remote  failing, no data  -                -         -  2h ago: cannot connect
-x       quarantined       3m ago      12,340         5  1m ago: no entries: the body is empty
+x       quarantined       3m ago      12,343         5  1m ago: no entries: the body is empty
 "
         );
     }
@@ -305,9 +305,9 @@ mine is ok
   problem     none
   data from   3m ago
   sha256      4a9d
-  entries     12,300 IPv4, 40 IPv6; of these 1 repeat and 7 inside a wider one
+  entries     12,300 IPv4, 40 IPv6, 3 domains; of these 1 repeat and 7 inside a wider one
   addresses   1,234,567 IPv4, 1.2e24 IPv6
-  held back   16 excluded, 0 protected from the filter (addresses)
+  held back   16 excluded, 0 protected from the filter (addresses); 1 domain excluded
   lines       12,350: 12,340 accepted, 5 rejected, 5 comments or blank
               of the accepted, 2 repaired
   rejected    1  an address with a port, which this format does not have

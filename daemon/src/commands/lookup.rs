@@ -1,4 +1,4 @@
-//! `blackthorn lookup`: who lists an address, what the zones answer, what the packet filter does, and why.
+//! `blackthorn lookup`: who lists an address or domain, what the zones answer, what the packet filter does, and why.
 
 use super::live::ends;
 use super::text::{ago, columns, number, section};
@@ -6,7 +6,11 @@ use super::{Verdict, ask, notes, output};
 use crate::cli;
 use crate::config::{self, Config};
 use crate::control::report::{Lookup, Origin};
-use crate::core::explain::{Explanation, LiveVerdict, NamedBy, Reservation, Since, ZoneVerdict, explain};
+use crate::core::explain::{
+    DomainExplanation, DomainNamedBy, Explanation, LiveVerdict, NamedBy, Reservation, Since, Target,
+    ZoneVerdict, explain, explain_domain,
+};
+use crate::core::feed::SourceLine;
 use crate::engine::disk::{Disk, DiskError};
 use crate::engine::status::FeedState;
 use crate::engine::unix_now;
@@ -19,24 +23,30 @@ use std::error::Error;
 pub(super) fn run(args: &cli::Lookup) -> Result<Verdict, Box<dyn Error>> {
     let answer = match args.from_disk {
         true => None,
-        false => ask(&args.daemon, async |client| client.lookup(&args.addresses, args.why_not).await)?,
+        false => ask(&args.daemon, async |client| client.lookup(&args.targets, args.why_not).await)?,
     };
     let report = match answer {
         Some(report) => report,
         None => on_disk(&Config::load(&args.daemon.config.config)?, args)?,
     };
     output::show(args.form.json, &report, |report| text(report, unix_now()))?;
-    let listed = report.addresses.iter().all(|explanation| explanation.listed);
+    let listed = report.addresses.iter().all(|explanation| explanation.listed)
+        && report.domains.iter().all(|explanation| explanation.listed);
     Ok(if listed { Verdict::Yes } else { Verdict::No })
 }
 
 fn on_disk(config: &Config, args: &cli::Lookup) -> Result<Lookup, DiskError> {
     let disk = Disk::load(config);
     let view = disk.view()?;
-    let mut addresses: Vec<Explanation> =
-        args.addresses.iter().map(|&a| explain(&view.generation, &view.overlay, a)).collect();
-    let mut notes = [disk.notes(), &fill_lines(config, &mut addresses)].concat();
-    fill_since(&config.state_dir, &mut addresses);
+    let (mut addresses, mut domains) = (Vec::new(), Vec::new());
+    for target in &args.targets {
+        match target {
+            Target::Address(address) => addresses.push(explain(&view.generation, &view.overlay, *address)),
+            Target::Domain(name) => domains.push(explain_domain(&view.generation, name)),
+        }
+    }
+    let mut notes = [disk.notes(), &fill_lines(config, &mut addresses, &mut domains)].concat();
+    fill_since(&config.state_dir, &mut addresses, &mut domains);
     let mut reasons = Vec::new();
     if args.why_not {
         let (found, more) = why_not(config, &disk.feeds(), &addresses);
@@ -44,7 +54,7 @@ fn on_disk(config: &Config, args: &cli::Lookup) -> Result<Lookup, DiskError> {
         notes.extend(more);
     }
     let filter = action(&config.filter).to_owned();
-    Ok(Lookup { origin: Origin::Disk, notes, filter, addresses, why_not: reasons })
+    Ok(Lookup { origin: Origin::Disk, notes, filter, addresses, domains, why_not: reasons })
 }
 
 /// What the packet filter of this configuration does.
@@ -62,8 +72,10 @@ fn text(report: &Lookup, now: u64) -> String {
     for (text, why) in explained.iter_mut().zip(&report.why_not) {
         *text += &section("why not", &reasons(why, now));
     }
+    explained.extend(report.domains.iter().map(|e| domain(e, now)));
     let head = notes(report.origin, &report.notes);
-    let serial = report.addresses.first().map_or(0, |explanation| explanation.serial);
+    let serials = report.addresses.iter().map(|e| e.serial).chain(report.domains.iter().map(|e| e.serial));
+    let serial = serials.max().unwrap_or(0);
     let from = match (report.origin, serial) {
         (Origin::Daemon, serial) => format!("generation {serial}, as served now"),
         (Origin::Disk, 0) => "nothing was ever published from this state directory".to_owned(),
@@ -91,6 +103,28 @@ fn explanation(e: &Explanation, filter: &str, now: u64) -> String {
         + &section("zones", &columns(&zones, &[]))
         + &section("exclusions", &reserved(&e.exclusions))
         + &section("filter", &packets)
+}
+
+fn domain(e: &DomainExplanation, now: u64) -> String {
+    let excluded = !e.exclusions.is_empty() && e.feeds.iter().any(|named| named.listed);
+    let verdict = match (e.listed, excluded) {
+        (true, _) => "is LISTED",
+        (false, true) => "is not listed, because it is excluded",
+        (false, false) => "is not listed",
+    };
+    let feeds: Vec<[String; 2]> = e.feeds.iter().flat_map(|named| domain_named_by(named, now)).collect();
+    let zones: Vec<[String; 2]> = e.zones.iter().flat_map(zone).collect();
+    format!("{} {verdict}\n", e.domain)
+        + &section("feeds", &columns(&feeds, &[]))
+        + &section("zones", &columns(&zones, &[]))
+        + &section("exclusions", &reserved(&e.exclusions))
+}
+
+fn domain_named_by(named: &DomainNamedBy, now: u64) -> Vec<[String; 2]> {
+    let exception = if named.listed { "" } else { ", an exception of this feed" };
+    let mut rows = vec![[named.feed.clone(), format!("{}{exception}", named.entry)]];
+    rows.extend(written(&named.lines, named.more_lines, named.since, now));
+    rows
 }
 
 /// The live entry that decides; nothing if there is none.
@@ -142,14 +176,21 @@ fn named_by(named: &NamedBy, now: u64) -> Vec<[String; 2]> {
         head += ", used by the filter";
     }
     let mut rows = vec![[named.feed.clone(), head]];
+    rows.extend(written(&named.lines, named.more_lines, named.since, now));
+    rows
+}
+
+/// Entries as written, and since when they are in force.
+fn written(lines: &[SourceLine], more: u64, since: Option<Since>, now: u64) -> Vec<[String; 2]> {
+    let mut rows = Vec::new();
     let mut add = |line: String| rows.push([String::new(), line]);
-    for line in &named.lines {
+    for line in lines {
         add(format!("line {}: {}", line.line, line.text));
     }
-    if named.more_lines > 0 {
-        add(format!("and {} more lines", number(named.more_lines)));
+    if more > 0 {
+        add(format!("and {} more lines", number(more)));
     }
-    if let Some(Since { serial, built_at }) = named.since {
+    if let Some(Since { serial, built_at }) = since {
         add(format!("at least since generation {serial}, {}", ago(now, built_at)));
     }
     rows
@@ -184,7 +225,6 @@ fn reserved(reservations: &[Reservation]) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::core::explain::FilterVerdict;
-    use crate::core::feed::SourceLine;
 
     fn named(feed: &str, network: &str, value: u32, lines: &[(u32, &str)]) -> NamedBy {
         let line = |&(line, text): &(u32, &str)| SourceLine { line, text: text.to_owned() };
@@ -243,6 +283,7 @@ mod tests {
             notes: Vec::new(),
             filter: filter.to_owned(),
             addresses,
+            domains: Vec::new(),
             why_not: Vec::new(),
         }
     }
@@ -269,6 +310,55 @@ mod tests {
   filter      drops packets from here
 
 generation 1795000000, as served now
+"
+        );
+    }
+
+    #[test]
+    fn domains_are_explained() {
+        let named = |feed: &str, entry: &str, listed| DomainNamedBy {
+            feed: feed.to_owned(),
+            entry: entry.to_owned(),
+            listed,
+            lines: vec![SourceLine { line: 3, text: format!("||{entry}^") }],
+            more_lines: 0,
+            since: None,
+        };
+        let listed = DomainExplanation {
+            domain: "www.bad.example".to_owned(),
+            listed: true,
+            serial: 7,
+            feeds: vec![named("one", ".bad.example", true), named("two", "www.bad.example", false)],
+            zones: vec![zone_says("bl.example", true, &["127.0.0.2"], &["see www.bad.example"])],
+            exclusions: Vec::new(),
+        };
+        let excluded = DomainExplanation {
+            listed: false,
+            feeds: vec![named("one", ".bad.example", true)],
+            zones: vec![zone_says("bl.example", true, &[], &[])],
+            exclusions: vec![reservation(".bad.example", "lists/allow.txt:7")],
+            ..listed.clone()
+        };
+        let report = Lookup { domains: vec![listed, excluded], ..report("off", Vec::new()) };
+        assert_eq!(
+            text(&report, 0),
+            "\
+www.bad.example is LISTED
+  feeds       one  .bad.example
+                   line 3: ||.bad.example^
+              two  www.bad.example, an exception of this feed
+                   line 3: ||www.bad.example^
+  zones       bl.example  127.0.0.2
+                          \"see www.bad.example\"
+  exclusions  none
+
+www.bad.example is not listed, because it is excluded
+  feeds       one  .bad.example
+                   line 3: ||.bad.example^
+  zones       bl.example  not listed
+  exclusions  .bad.example  lists/allow.txt:7
+
+generation 7, as served now
 "
         );
     }

@@ -168,6 +168,10 @@ fn generation(generation: &GenerationStatus, hold: Option<&HoldStatus>, now: u64
             counted(generation.protections, "protection", "protections")
         ),
     ];
+    if generation.domains > 0 {
+        let domains = counted(generation.domains, "domain", "domains");
+        lines.insert(2, format!("{domains}, table {}", bytes(generation.domain_bytes)));
+    }
     lines.extend(hold.map(|hold| {
         let waiting = if hold.waiting { ", something new waits" } else { "" };
         let rollback = hold.rolled_back_to.map(|to| format!(" by a rollback to {to}")).unwrap_or_default();
@@ -338,6 +342,8 @@ mod tests {
                     segments_v4: 1_000,
                     segments_v6: 1,
                     addresses_v4: 120_430,
+                    domains: 2_000,
+                    domain_bytes: 53_248,
                     listings: 12,
                     table_bytes: 530_944,
                     exclusions: 9,
@@ -412,6 +418,7 @@ blackthorn 1.2.3, pid 4711, up 2h
               answered by UDP within 32 us (half of them), 32 us (99 %)
   generation  1794999999, built 3m ago in 1,200 ms
               120,430 IPv4 addresses in 1,000 segments, 1 IPv6 segment
+              2,000 domains, table 52.0 KiB
               12 listings, table 518.5 KiB
               9 exclusions, 20 protections
               HELD since 2m ago by a rollback to 1794999000, something new waits; end it with `blackthorn resume`

@@ -134,7 +134,9 @@ fn filter(config: &Config) -> (Filter, Vec<Option<&FeedId>>) {
 }
 
 fn exclude(old: &Exclude, new: &Exclude) -> String {
-    let (old_networks, new_networks) = (old.networks.len(), new.networks.len());
-    let (old_files, new_files) = (old.files.len(), new.files.len());
-    format!("exclude: {old_networks} networks and {old_files} files to {new_networks} and {new_files}")
+    let count = |exclude: &Exclude| {
+        let Exclude { networks, domains, files } = exclude;
+        format!("{} networks, {} domains and {} files", networks.len(), domains.len(), files.len())
+    };
+    format!("exclude: {} to {}", count(old), count(new))
 }

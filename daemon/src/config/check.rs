@@ -22,7 +22,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
-use values::{did_you_mean, network};
+use values::{did_you_mean, domain, network};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -35,7 +35,7 @@ const MAX_SOCKET_PATH: usize = 107;
 /// Checks the file read as `root`. `base` is the directory relative paths start from.
 pub(super) fn check(root: raw::Root, path: PathBuf, base: &Path, report: &mut Report<'_>) -> Config {
     let places = Places::of(&root);
-    let mut check = Check { base, report, feeds: BTreeMap::new() };
+    let mut check = Check { base, report, feeds: BTreeMap::new(), domain_feeds: HashSet::new() };
     let state_dir = check.path_or(root.state_dir, "/var/lib/blackthorn", "state_dir");
     let dns = check.dns(inner(root.dns));
     let feeds = check.feeds(&list(root.feed));
@@ -64,6 +64,8 @@ struct Check<'a, 'r> {
     report: &'a mut Report<'r>,
     /// Number of each feed by its id, ids of feeds with other errors included.
     feeds: BTreeMap<String, FeedIndex>,
+    /// Those whose format lists domains.
+    domain_feeds: HashSet<FeedIndex>,
 }
 
 impl Check<'_, '_> {
@@ -81,6 +83,10 @@ impl Check<'_, '_> {
                 self.report.error(feed.span(), "too many feeds".into(), quoted(id.get_ref()), &hint);
                 return;
             };
+            let format = feed.get_ref().format.as_ref().and_then(|name| Format::from_name(name.get_ref()));
+            if format.is_some_and(Format::lists_domains) {
+                self.domain_feeds.insert(number);
+            }
             if self.feeds.insert(id.get_ref().clone(), number).is_some() {
                 self.bad("id in [[feed]]", id, "another feed has this id");
             }
@@ -236,10 +242,11 @@ impl Check<'_, '_> {
         let text = self.parse(raw.text.as_ref(), "text in [[zone]]", |text| answer_text(text, zone));
         let defaults = Defaults { zone, code: code.unwrap_or(Ipv4Addr::new(127, 0, 0, 2)), text };
         let mut members = HashSet::new();
-        let feeds = list(raw.feeds)
+        let feeds: Vec<ZoneFeed> = list(raw.feeds)
             .into_iter()
             .filter_map(|member| self.zone_feed(member.into_inner().0, &defaults, &mut members))
             .collect();
+        let domains = feeds.iter().any(|member| self.domain_feeds.contains(&member.feed));
         let live = self.zone_live(raw.live.map(Spanned::into_inner), &defaults);
         let ttl = self.ttl(raw.ttl.as_ref(), "ttl in [[zone]]", 10 * MINUTE);
         let negative_ttl = self.ttl(raw.negative_ttl.as_ref(), "negative_ttl in [[zone]]", 5 * MINUTE);
@@ -257,8 +264,19 @@ impl Check<'_, '_> {
         };
         // A year is far below 32 bits.
         let max_age = max_age.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX));
-        let spec =
-            ZoneSpec { name: name?, feeds, live, ttl, negative_ttl, ns, contact, ent, max_age, retired };
+        let spec = ZoneSpec {
+            name: name?,
+            feeds,
+            domains,
+            live,
+            ttl,
+            negative_ttl,
+            ns,
+            contact,
+            ent,
+            max_age,
+            retired,
+        };
         Some((spec, access))
     }
 
@@ -274,9 +292,11 @@ impl Check<'_, '_> {
         let own_text = self.parse(raw.text.as_ref(), "text in feeds of [[zone]]", text);
         let id = raw.id?;
         let feed = self.known_feed(&id, "feeds in [[zone]]", seen)?;
+        let of_domains = self.domain_feeds.contains(&feed);
         let text = own_text.or_else(|| defaults.text.clone()).or_else(|| {
             self.parse(Some(&id), "default text in [[zone]] for feed", |id| {
-                text(&names::default_text(id, defaults.zone))
+                let default = if of_domains { names::default_domain_text } else { names::default_text };
+                text(&default(id, defaults.zone))
             })
         })?;
         Some(ZoneFeed { feed, code: own_code.unwrap_or(defaults.code), text })
@@ -295,9 +315,10 @@ impl Check<'_, '_> {
 
     fn exclude(&mut self, raw: raw::Exclude) -> Exclude {
         let networks = self.each(&list(raw.networks), "networks in [exclude]", network);
+        let domains = self.each(&list(raw.domains), "domains in [exclude]", domain);
         let files = list(raw.files);
         let files = files.iter().filter_map(|file| self.path(file, "files in [exclude]")).collect();
-        Exclude { networks, files }
+        Exclude { networks, domains, files }
     }
 
     fn filter(&mut self, raw: raw::Filter) -> Filter {

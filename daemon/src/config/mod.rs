@@ -28,6 +28,7 @@ pub use problem::{ConfigErrors, MAX_ERRORS, Problem};
 pub use source::Source;
 
 use crate::core::access::Action;
+use crate::core::domain::Scope;
 use crate::core::entry::FeedId;
 use crate::core::feed;
 use crate::core::filter_plan::Mode;
@@ -215,7 +216,9 @@ pub struct Feed {
 pub struct Exclude {
     /// Networks of both families.
     pub networks: Vec<Network>,
-    /// Files of networks; whether they can be read shows when they are.
+    /// Domains: labels in wire form and lower case, without the root, and which names are meant.
+    pub domains: Vec<(Vec<u8>, Scope)>,
+    /// Files of networks and domains; whether they can be read shows when they are.
     pub files: Vec<PathBuf>,
 }
 

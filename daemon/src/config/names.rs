@@ -78,6 +78,11 @@ pub(super) fn default_text(feed: &str, zone: &str) -> String {
     format!("Address $ is listed by feed {feed} in {zone}")
 }
 
+/// The same for a feed of domains, among which there may be addresses.
+pub(super) fn default_domain_text(feed: &str, zone: &str) -> String {
+    format!("$ is listed by feed {feed} in {zone}")
+}
+
 /// The name of a network interface, as the kernel takes it.
 pub(super) fn interface(text: &str) -> Result<String, &'static str> {
     let legal = |c: char| !matches!(c, '/' | ':' | '\0') && !c.is_whitespace();

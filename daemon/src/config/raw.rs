@@ -183,15 +183,17 @@ tables! {
 
     /// `[[zone]]`
     Zone as "[[zone]]" {
-        /// The name mail servers append to the reversed address: 2.0.0.127.bl.example
+        /// The name mail servers append to the reversed address, 2.0.0.127.bl.example, or to a domain as it is,
+        /// bad.example.bl.example.
         name: String = required r#""bl.example""#,
-        /// Feeds that answer here. Each is an id, or a table with these keys:
+        /// Feeds that answer here, of addresses, domains or both. Each is an id, or a table with these keys:
         feeds: Vec<Spanned<ZoneMember>> = required r#"[{ id = "scored", code = "127.0.0.4" }]"#,
         /// A record of listed addresses, for feeds that name no code of their own: in 127.0.0.0/8, but not
         /// 127.0.0.1 and not in 127.255.255.0/24, which mail servers take for an error.
         code: String = default r#""127.0.0.2""#,
-        /// TXT record of listed addresses, for feeds that name no text of their own. `$` stands for the address
-        /// asked for, `$$` for a dollar sign. If absent: "Address $ is listed by feed ID in ZONE".
+        /// TXT record of listed addresses and domains, for feeds that name no text of their own. `$` stands for what
+        /// was asked for, `$$` for a dollar sign. If absent: "Address $ is listed by feed ID in ZONE", for feeds of
+        /// domains without the first word. Of a long domain `$` is the end, as many labels as fit a reply.
         text: String = optional r#""Listed, see https://bl.example/?q=$""#,
         /// What addresses blocked by hand answer: a table with these keys, or false to leave them out.
         live: Live = optional r#"{ code = "127.0.0.2", text = "Blocked by us, see https://bl.example/?q=$" }"#,
@@ -240,7 +242,9 @@ tables! {
     Exclude as "[exclude]" {
         /// Addresses, prefixes and ranges of both families.
         networks: Vec<Spanned<String>> = optional r#"["192.0.2.0/24", "198.51.100.7", "2001:db8::1-2001:db8::ff"]"#,
-        /// Files of such networks, one per line; a relative path starts at the directory of this file.
+        /// Domains: "example.com" alone, ".example.com" with all below it, "*.example.com" only those below it.
+        domains: Vec<Spanned<String>> = optional r#"[".example.com", "mail.example.net"]"#,
+        /// Files of such networks and domains, one per line; a relative path starts at the directory of this file.
         files: Vec<Spanned<String>> = optional r#"["lists/allow.txt"]"#,
     }
 

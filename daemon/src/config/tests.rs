@@ -171,6 +171,7 @@ fn generation_digests_follow_what_is_answered() {
     assert_ne!(digest(&url("1")), digest(&url("2")), "a changed key counts although it is not shown");
     let with = |other: &str| digest(&format!("{other}{base}"));
     assert_ne!(digest(&base), with("exclude.networks = [\"192.0.2.1\"]\n"));
+    assert_ne!(digest(&base), with("exclude.domains = [\".example.com\"]\n"));
     assert_ne!(digest(&base), with("filter.feeds = [\"mine\"]\n"));
     assert_ne!(digest(&base), digest(&format!("{FEED}strict = true\n{ZONE}")));
     assert_ne!(digest(&base), digest(&format!("{base}ttl = \"1h\"\n")));
@@ -231,7 +232,7 @@ fn changes_are_told_apart_by_what_applies_them() {
         )),
         (
             String::new(),
-            "feed mine: changed\nzone bl.example: changed\nexclude: 0 networks and 0 files to 1 and 0".into()
+            "feed mine: changed\nzone bl.example: changed\nexclude: 0 networks, 0 domains and 0 files to 1 networks, 0 domains and 0 files".into()
         )
     );
 }

@@ -86,6 +86,10 @@ fn feeds(config: &Config, places: &Places, report: &mut Report<'_>) {
             let what = format!("feed {} keeps special-use addresses and is in the filter", feed.id);
             report.warn(at.clone(), what, "private neighbours of this host may be dropped; exclude them");
         }
+        if feed.rules.format.lists_domains() && filtered.contains(&number) {
+            let what = format!("feed {} lists domains and is in the filter", feed.id);
+            report.warn(at.clone(), what, "of it only addresses among the domains are dropped");
+        }
         if matches!(&feed.source, Source::Url(url) if url.scheme() == "http") {
             let what = format!("feed {} is fetched over plain http", feed.id);
             report.warn(

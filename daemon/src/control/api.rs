@@ -3,7 +3,8 @@
 use super::report::{Failure, Feeds, Lookup, Origin, Rejects, Status};
 use super::{Control, live};
 use crate::core::entry::FeedId;
-use crate::core::explain::explain;
+use crate::core::explain::{DomainExplanation, Explanation, Target, explain, explain_domain};
+use crate::core::feed::domain_name;
 use crate::engine::Command;
 use crate::engine::hold::{Held, HoldChange};
 use crate::engine::preview::{Preview, PreviewError};
@@ -17,15 +18,14 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-/// Most addresses in one lookup.
-pub(super) const MAX_ADDRESSES: usize = 100;
+/// Most addresses and domains in one lookup.
+pub(super) const MAX_TARGETS: usize = 100;
 /// Longest wait for the engine, which may be compiling a generation.
 const ENGINE_TIME: Duration = Duration::from_secs(10);
 /// Longest wait for something that may end in a whole generation.
@@ -83,7 +83,7 @@ pub(super) fn router(control: Control) -> Router {
 }
 
 async fn unknown(uri: Uri) -> ApiError {
-    let known = "/v1/status, /v1/feeds, /v1/feeds/ID/rejects, /v1/lookup?address=ADDRESS, /v1/preview, /v1/live, and to \
+    let known = "/v1/status, /v1/feeds, /v1/feeds/ID/rejects, /v1/lookup?address=ADDRESS&domain=DOMAIN, /v1/preview, /v1/live, and to \
                  change something POST /v1/pin, /v1/resume, /v1/rollback/SERIAL";
     ApiError(StatusCode::NOT_FOUND, format!("nothing at {}; there are {known}", uri.path()))
 }
@@ -198,14 +198,25 @@ async fn lookup(
         return Err(ApiError(StatusCode::SERVICE_UNAVAILABLE, "no generation is published yet".to_owned()));
     };
     // Looks through all exclusions, of which there may be millions: not on a thread that answers DNS.
-    let explain_all =
-        move || asked.addresses.iter().map(|&a| explain(&view.generation, &view.overlay, a)).collect();
-    let addresses = spawn_blocking(explain_all)
+    let explain_all = move || {
+        let (mut addresses, mut domains): (Vec<Explanation>, Vec<DomainExplanation>) = Default::default();
+        for target in &asked.targets {
+            match target {
+                Target::Address(address) => {
+                    addresses.push(explain(&view.generation, &view.overlay, *address));
+                }
+                Target::Domain(name) => domains.push(explain_domain(&view.generation, name)),
+            }
+        }
+        (addresses, domains)
+    };
+    let (addresses, domains) = spawn_blocking(explain_all)
         .await
         .map_err(|lost| ApiError(StatusCode::INTERNAL_SERVER_ERROR, format!("explaining failed: {lost}")))?;
     let feeds = if asked.why_not { engine_status(&api.control).await.feeds.clone() } else { Vec::new() };
     let filter = api.control.engine.borrow().filter.action.clone();
-    let report = Lookup { origin: Origin::Daemon, notes: Vec::new(), filter, addresses, why_not: Vec::new() };
+    let (origin, notes, reasons) = (Origin::Daemon, Vec::new(), Vec::new());
+    let report = Lookup { origin, notes, filter, addresses, domains, why_not: reasons };
     Ok(Json(with_bodies(&api, report, asked.why_not.then_some(feeds)).await))
 }
 
@@ -218,8 +229,8 @@ async fn with_bodies(api: &Api, report: Lookup, feeds: Option<Vec<FeedStatus>>) 
         // Never closed.
         let permit = Arc::clone(&api.reading).acquire_owned().await.ok()?;
         let reading = spawn_blocking(move || {
-            filled.notes = fill_lines(&config, &mut filled.addresses);
-            fill_since(&config.state_dir, &mut filled.addresses);
+            filled.notes = fill_lines(&config, &mut filled.addresses, &mut filled.domains);
+            fill_since(&config.state_dir, &mut filled.addresses, &mut filled.domains);
             if let Some(feeds) = feeds {
                 let (reasons, notes) = why_not(&config, &feeds, &filled.addresses);
                 filled.why_not = reasons;
@@ -243,31 +254,39 @@ async fn with_bodies(api: &Api, report: Lookup, feeds: Option<Vec<FeedStatus>>) 
 
 /// What a lookup asks for.
 struct Asked {
-    addresses: Vec<IpAddr>,
+    targets: Vec<Target>,
     why_not: bool,
 }
 
 impl Asked {
     fn read(query: &[(String, String)]) -> Result<Self, String> {
-        let mut asked = Self { addresses: Vec::new(), why_not: false };
+        let mut asked = Self { targets: Vec::new(), why_not: false };
         for (key, value) in query {
             match key.as_str() {
                 "address" => {
                     let address =
                         value.parse().map_err(|_| format!("{value:?} is no IPv4 or IPv6 address"))?;
-                    asked.addresses.push(address);
+                    asked.targets.push(Target::Address(address));
+                }
+                "domain" => {
+                    let name =
+                        domain_name(value).map_err(|reason| format!("{value:?} is no domain: {reason}"))?;
+                    asked.targets.push(Target::Domain(name));
                 }
                 "why_not" => {
                     asked.why_not =
                         value.parse().map_err(|_| format!("why_not is true or false, not {value:?}"))?;
                 }
-                _ => return Err(format!("unknown parameter {key:?}; allowed: address, why_not")),
+                _ => return Err(format!("unknown parameter {key:?}; allowed: address, domain, why_not")),
             }
         }
-        match asked.addresses.len() {
-            0 => Err("give addresses, as in /v1/lookup?address=192.0.2.1&address=2001:db8::1".to_owned()),
-            1..=MAX_ADDRESSES => Ok(asked),
-            many => Err(format!("{many} addresses, at most {MAX_ADDRESSES} go into one request")),
+        match asked.targets.len() {
+            0 => {
+                Err("give addresses or domains, as in /v1/lookup?address=192.0.2.1&domain=bad.example"
+                    .to_owned())
+            }
+            1..=MAX_TARGETS => Ok(asked),
+            many => Err(format!("{many} addresses and domains, at most {MAX_TARGETS} go into one request")),
         }
     }
 }

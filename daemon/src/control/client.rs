@@ -1,7 +1,8 @@
 //! The client of the control socket, for commands beside a running daemon.
 
-use super::api::MAX_ADDRESSES;
+use super::api::MAX_TARGETS;
 use super::report::{Failure, Feeds, LiveChanged, LiveReport, Lookup, Rejects, RemoveLive, SetLive, Status};
+use crate::core::explain::Target;
 use crate::engine::hold::Held;
 use crate::engine::preview::Preview;
 use axum::http::{Method, Request, StatusCode, header};
@@ -12,7 +13,6 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
@@ -101,17 +101,18 @@ impl Client {
         self.get(&format!("/v1/feeds/{}/rejects", escape(feed))).await
     }
 
-    /// Explains addresses, at least one; with `why_not` also what keeps each off the lists. Asks again for hundred of
-    /// them.
+    /// Explains addresses and domains, at least one; with `why_not` also what keeps each address off the lists. Asks again
+    /// for hundred of them.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn lookup(&self, addresses: &[IpAddr], why_not: bool) -> Result<Lookup, ClientError> {
-        let (first, rest) = addresses.split_at(addresses.len().min(MAX_ADDRESSES));
+    pub async fn lookup(&self, targets: &[Target], why_not: bool) -> Result<Lookup, ClientError> {
+        let (first, rest) = targets.split_at(targets.len().min(MAX_TARGETS));
         let mut report: Lookup = self.get(&lookup_path(first, why_not)).await?;
-        for some in rest.chunks(MAX_ADDRESSES) {
+        for some in rest.chunks(MAX_TARGETS) {
             let more: Lookup = self.get(&lookup_path(some, why_not)).await?;
             report.addresses.extend(more.addresses);
+            report.domains.extend(more.domains);
             report.why_not.extend(more.why_not);
             let new = more.notes.into_iter().filter(|note| !report.notes.contains(note));
             report.notes.extend(new.collect::<Vec<_>>());
@@ -241,8 +242,12 @@ impl Client {
     }
 }
 
-fn lookup_path(addresses: &[IpAddr], why_not: bool) -> String {
-    let mut query: Vec<String> = addresses.iter().map(|address| format!("address={address}")).collect();
+fn lookup_path(targets: &[Target], why_not: bool) -> String {
+    let parameter = |target: &Target| match target {
+        Target::Address(address) => format!("address={address}"),
+        Target::Domain(_) => format!("domain={}", escape(&target.to_string())),
+    };
+    let mut query: Vec<String> = targets.iter().map(parameter).collect();
     if why_not {
         query.push("why_not=true".to_owned());
     }

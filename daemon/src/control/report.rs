@@ -2,7 +2,7 @@
 //!
 //! Times are seconds since 1970.
 
-use crate::core::explain::{Explanation, LiveVerdict};
+use crate::core::explain::{DomainExplanation, Explanation, LiveVerdict};
 use crate::core::feed::Reject;
 use crate::core::live_set::Action;
 use crate::dns::{CertificateStatus, Endpoint};
@@ -102,7 +102,7 @@ pub struct Rejects {
     pub rejects: Vec<Reject>,
 }
 
-/// `GET /v1/lookup?address=…`, with `&why_not=true` for the reasons.
+/// `GET /v1/lookup?address=…&domain=…`, with `&why_not=true` for the reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lookup {
     /// Where this comes from.
@@ -113,6 +113,9 @@ pub struct Lookup {
     pub filter: String,
     /// One answer for each address, in the order asked.
     pub addresses: Vec<Explanation>,
+    /// One for each domain, in the order asked.
+    #[serde(default)]
+    pub domains: Vec<DomainExplanation>,
     /// If asked for, what keeps each address off the lists, in the same order.
     #[serde(default)]
     pub why_not: Vec<WhyNot>,

@@ -4,6 +4,7 @@ use super::client::{Client, ClientError};
 use super::report::{LiveChanged, LiveCounts, Origin, Process, RemoveLive, SetLive};
 use super::{Control, Server, bind};
 use crate::config::Config;
+use crate::core::explain::Target;
 use crate::core::feed::{Reject, RejectReason};
 use crate::core::live_set::Action;
 use crate::engine::Command;
@@ -200,18 +201,20 @@ async fn a_lookup_does_not_fail_for_lines_that_cannot_be_read() {
 async fn reasons_come_when_asked_for_one_for_each_address() {
     let daemon = Daemon::start();
     let addresses: Vec<_> = (0..120).map(|n: u8| std::net::IpAddr::from([192, 0, 2, n])).collect();
-    let report = daemon.client().lookup(&addresses, true).await.unwrap();
+    let targets: Vec<Target> = addresses.iter().copied().map(Target::Address).collect();
+    let report = daemon.client().lookup(&targets, true).await.unwrap();
     assert_eq!(report.why_not.iter().map(|why| why.address).collect::<Vec<_>>(), addresses);
     let reasons = |n: usize| report.why_not[n].zones.iter().map(|z| z.reason.as_str()).collect::<Vec<_>>();
     assert_eq!((reasons(7), reasons(85)), (vec![], vec!["an exclusion holds the address back"]));
-    assert_eq!(daemon.client().lookup(&addresses[..1], false).await.unwrap().why_not, []);
+    assert_eq!(daemon.client().lookup(&targets[..1], false).await.unwrap().why_not, []);
 }
 
 #[tokio::test]
 async fn many_addresses_take_several_requests() {
     let daemon = Daemon::start();
     let addresses: Vec<_> = (0..250).map(|n: u8| std::net::IpAddr::from([192, 0, 2, n])).collect();
-    let report = daemon.client().lookup(&addresses, false).await.unwrap();
+    let targets: Vec<Target> = addresses.iter().copied().map(Target::Address).collect();
+    let report = daemon.client().lookup(&targets, false).await.unwrap();
     assert_eq!(report.addresses.iter().map(|e| e.address).collect::<Vec<_>>(), addresses);
     let query = "address=192.0.2.1&".repeat(101);
     let answer = daemon.raw(format!("GET /v1/lookup?{query} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await;

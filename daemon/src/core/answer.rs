@@ -9,10 +9,11 @@ use super::name::{Asked, QuestionName};
 use super::network::fold;
 use super::policy::{Admission, Admitted, Asker, CODED_TTL, Policy};
 use super::presence::NEVER;
+use super::subject::Subject;
 use super::text::Template;
 use super::view::View;
-use super::zone::{APEX_TTL, Ent, Listed, RETIRED_TTL, Zone};
-use std::net::{IpAddr, Ipv4Addr};
+use super::zone::{APEX_TTL, Ent, Listed, Named, RETIRED_TTL, Zone};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// Class IN, that of zones.
@@ -140,8 +141,8 @@ pub enum Records<'g> {
     None,
     /// Codes.
     A(&'g [Ipv4Addr]),
-    /// Texts, with the address to fill in.
-    Txt(&'g [Arc<Template>], IpAddr),
+    /// Texts, with what to fill in.
+    Txt(&'g [Arc<Template>], Subject),
     /// The zone's SOA.
     Soa(Soa<'g>),
     /// The zone's name servers.
@@ -174,7 +175,7 @@ pub struct Answer<'g> {
     pub authority: Option<(Soa<'g>, u32)>,
     /// Why it failed.
     pub ede: Option<Ede>,
-    /// For a question about one address of a zone: is it listed there?
+    /// For a question about one address or domain of a zone: is it listed there?
     pub listed: Option<bool>,
 }
 
@@ -299,19 +300,46 @@ impl<'g> Source<'g> {
         let any_v4 = |span| self.zone.inhabits_v4(self.overlay, span);
         let any_v6 = |span| self.zone.inhabits_v6(self.overlay, span);
         let always = self.zone.spec().ent == Ent::Always;
-        let inhabited = match Asked::read(&question.name, depth) {
-            Asked::Apex => return self.apex(question.qtype),
+        match Asked::read(&question.name, depth) {
+            Asked::Apex => self.apex(question.qtype),
             Asked::Address { address, above } => {
                 if let Some(listed) = self.zone.shown(&self.generation.table, self.overlay, address) {
-                    return self.listed(question.qtype, listed, address, self.zone.spec().ttl);
+                    return self.listed(
+                        question.qtype,
+                        listed,
+                        Subject::Address(address),
+                        self.zone.spec().ttl,
+                    );
                 }
-                let inhabited = above.is_some_and(|span| always || any_v6(span));
-                return Answer { listed: Some(false), ..self.without_records(question, inhabited) };
+                let listed = Some(false);
+                let inhabited =
+                    above.is_some_and(|span| always || any_v6(span)) || self.names_domains(question, depth);
+                Answer { listed, ..self.without_records(question, inhabited) }
             }
-            Asked::Partial { v4, v6 } => always || v4.is_some_and(any_v4) || v6.is_some_and(any_v6),
-            Asked::NotAnAddress => false,
-        };
-        self.without_records(question, inhabited)
+            Asked::Partial { v4, v6 } => {
+                self.domain(question, depth, always || v4.is_some_and(any_v4) || v6.is_some_and(any_v6))
+            }
+            Asked::NotAnAddress => self.domain(question, depth, false),
+        }
+    }
+
+    /// A name that is no address, looked up as a domain where the zone has such. `inhabited`: addresses lie below it.
+    fn domain(self, question: &Question<'_>, depth: usize, inhabited: bool) -> Answer<'g> {
+        match self.zone.named(&self.generation.domains, &question.name, depth) {
+            Some(Named::Listed(listed)) => {
+                self.listed(question.qtype, listed, Subject::Domain { labels: depth }, self.zone.spec().ttl)
+            }
+            Some(Named::Unlisted) if !inhabited => {
+                Answer { listed: Some(false), ..self.without_records(question, false) }
+            }
+            named => self.without_records(question, inhabited || matches!(named, Some(Named::Above))),
+        }
+    }
+
+    /// Is the name of an address also a listed domain, or above one? Top-level domains are no numbers, so hardly ever.
+    fn names_domains(self, question: &Question<'_>, depth: usize) -> bool {
+        let named = self.zone.named(&self.generation.domains, &question.name, depth);
+        matches!(named, Some(Named::Listed(_) | Named::Above))
     }
 
     /// As if nothing was listed.
@@ -327,9 +355,12 @@ impl<'g> Source<'g> {
         match Asked::read(&question.name, depth) {
             Asked::Apex => self.apex(question.qtype),
             Asked::Address { address, .. } if fold(address) != Ipv4Addr::from_bits(NEVER) => {
-                self.listed(question.qtype, listed, address, CODED_TTL)
+                self.listed(question.qtype, listed, Subject::Address(address), CODED_TTL)
             }
             Asked::Partial { .. } => self.without_records(question, true),
+            Asked::NotAnAddress if self.zone.may_list_domain(&question.name, depth) => {
+                self.listed(question.qtype, listed, Subject::Domain { labels: depth }, CODED_TTL)
+            }
             Asked::Address { .. } | Asked::NotAnAddress => self.without_records(question, false),
         }
     }
@@ -355,11 +386,11 @@ impl<'g> Source<'g> {
         }
     }
 
-    fn listed(self, asked: u16, listed: &'g Listed, address: IpAddr, ttl: u32) -> Answer<'g> {
+    fn listed(self, asked: u16, listed: &'g Listed, subject: Subject, ttl: u32) -> Answer<'g> {
         let answer = match asked {
             qtype::A | qtype::ANY => self.positive(Records::A(listed.codes()), ttl),
             qtype::TXT if !listed.texts().is_empty() => {
-                self.positive(Records::Txt(listed.texts(), address), ttl)
+                self.positive(Records::Txt(listed.texts(), subject), ttl)
             }
             _ => self.negative(Rcode::NoError),
         };

@@ -1,15 +1,19 @@
 //! Build: flattened feeds and reservations become a generation. Pure; the engine decides when, and whether to publish.
 
+use super::domain::{DomainEntry, Domains, Scope};
+use super::domain_flat::FlatDomains;
+use super::domain_merge::{DomainSources, merge_domains};
+use super::domain_table::{DomainTable, DomainTableError};
 use super::entry::{Entries, FeedId};
 use super::flatten::{Flat, flatten};
 use super::generation::{Generation, Lineage, Part, Size};
-use super::listing::FeedIndex;
+use super::listing::{FeedIndex, Member};
 use super::merge::{MergeError, Merged, Sources, merge};
 use super::network::Network;
 use super::protection::Reservations;
 use super::table::{Table, TableError};
 use super::verify::{self, Mismatch};
-use super::zone::{Zone, ZoneError, ZoneSpec, test_addresses};
+use super::zone::{TEST_CODE, Tables, Zone, ZoneError, ZoneSpec, test_addresses};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -37,6 +41,9 @@ pub enum BuildError {
     /// The table does not fit.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The table of domains does not fit.
+    #[error(transparent)]
+    Domains(#[from] DomainTableError),
     /// A zone cannot be served as configured.
     #[error(transparent)]
     Zone(#[from] ZoneError),
@@ -59,7 +66,7 @@ pub fn build(plan: &Plan<'_>, serial: u32, built_at: u64) -> Result<Generation, 
         .collect();
     sources.push((FeedIndex::TEST, &test_entries));
 
-    let Merged { v4, v6, listings, held_back } = merge(&Sources {
+    let Merged { v4, v6, mut listings, mut held_back } = merge(&Sources {
         feeds: &sources,
         exclusions: plan.exclusions.coverage(),
         protected: plan.protections.coverage(),
@@ -75,7 +82,20 @@ pub fn build(plan: &Plan<'_>, serial: u32, built_at: u64) -> Result<Generation, 
     let size = Size::of(&v4, &v6);
     // The image is the only copy from here on.
     drop((v4, v6));
-    let zones = Zone::compile_all(plan.zones, &listings, &table)?;
+    let mut names: Vec<(Member, &FlatDomains)> =
+        sources.iter().map(|&(feed, flat)| (Member { feed, value: 0 }, &flat.domains)).collect();
+    // The test entry of names says what 127.0.0.2 says.
+    if let Some((test, _)) = names.last_mut() {
+        test.value = TEST_CODE.to_bits() & 0x00ff_ffff;
+    }
+    let names = DomainSources { feeds: &names, exclusions: plan.exclusions.flat_domains() };
+    let names = merge_domains(&names, &mut listings, &mut held_back)?;
+    let domains = DomainTable::compile_sorted(&names)?;
+    // The test entry is none of them.
+    let size = Size { domains: names.listed().saturating_sub(1) as u64, ..size };
+    drop(names);
+    let tables = Tables { addresses: &table, domains: &domains };
+    let zones = Zone::compile_all(plan.zones, &listings, tables)?;
     let parts = (0..).map(FeedIndex).zip(&plan.feeds).map(|(index, (id, flat))| Part {
         id: id.clone(),
         flat: flat.clone(),
@@ -87,6 +107,7 @@ pub fn build(plan: &Plan<'_>, serial: u32, built_at: u64) -> Result<Generation, 
         serial,
         built_at,
         table,
+        domains,
         listings,
         parts: parts.collect(),
         zones,
@@ -97,11 +118,16 @@ pub fn build(plan: &Plan<'_>, serial: u32, built_at: u64) -> Result<Generation, 
     })
 }
 
+/// What every list of names lists (RFC 5782 section 5).
+const TEST_NAME: &[u8] = b"\x04test";
+
 /// The built-in feed behind [`FeedIndex::TEST`].
 fn test_entries(zones: &[ZoneSpec]) -> Flat {
     let mut entries = Entries::default();
     for address in test_addresses(zones) {
         entries.push(Network::host(address.into()), 0, address.to_bits() & 0x00ff_ffff);
     }
-    flatten(entries)
+    let mut domains = Domains::default();
+    domains.push(DomainEntry { name: TEST_NAME, scope: Scope::Exact, excluded: false, line: 0 });
+    Flat { domains: FlatDomains::new(&domains), ..flatten(entries) }
 }

@@ -43,6 +43,7 @@ pub struct DomainEntry<'a> {
 pub struct Domains {
     octets: Vec<u8>,
     places: Vec<Place>,
+    excluded: usize,
 }
 
 /// One entry, its name being in the octets.
@@ -64,6 +65,7 @@ impl Domains {
         };
         self.places.push(Place { start: self.octets.len(), line, len, scope, excluded });
         self.octets.extend_from_slice(name);
+        self.excluded += usize::from(excluded);
         true
     }
 
@@ -75,6 +77,11 @@ impl Domains {
     /// No entry at all?
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// Number of entries that list names rather than take them out.
+    pub fn listed(&self) -> usize {
+        self.places.len() - self.excluded
     }
 
     /// The entries in file order.
@@ -101,6 +108,26 @@ pub fn labels(name: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
         rest = behind;
         Some(label)
     }))
+}
+
+/// Does an entry for `entry` with this scope speak for `name`? Both in wire form and lower case, without the root.
+pub fn speaks_for(entry: &[u8], scope: Scope, name: &[u8]) -> bool {
+    let Some(front) = name.strip_suffix(entry) else { return false };
+    match front {
+        [] => scope.has_name(),
+        // A suffix that matches octet for octet may still begin inside a label.
+        _ => scope.has_below() && labels(front).is_some(),
+    }
+}
+
+/// A pattern as people write it: `example.com`, `.example.com`, `*.example.com`.
+pub fn pattern(name: &[u8], scope: Scope) -> String {
+    let mark = match scope {
+        Scope::Exact => "",
+        Scope::Subtree => ".",
+        Scope::Below => "*.",
+    };
+    format!("{mark}{}", dotted(name))
 }
 
 /// A name in wire form without the root as `example.com`; octets that are no printable ASCII as `\ddd` (RFC 4343
@@ -133,6 +160,20 @@ mod tests {
         let longer = [&[63; 64][..], &[63; 64], &[63; 64], &[62; 63]].concat();
         assert!(labels(&longer).is_none());
         assert_eq!(labels(&[1; 254]).unwrap().count(), 127);
+    }
+
+    #[test]
+    fn entries_speak_for_whole_labels() {
+        let example = b"\x07example";
+        for (scope, itself, below) in
+            [(Scope::Exact, true, false), (Scope::Subtree, true, true), (Scope::Below, false, true)]
+        {
+            assert_eq!(speaks_for(example, scope, example), itself);
+            assert_eq!(speaks_for(example, scope, b"\x01a\x01b\x07example"), below);
+            assert!(!speaks_for(example, scope, b"\x09a\x07example"));
+            assert!(!speaks_for(b"\x01a\x07example", scope, example));
+        }
+        assert_eq!(pattern(example, Scope::Below), "*.example");
     }
 
     #[test]

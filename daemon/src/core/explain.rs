@@ -1,9 +1,14 @@
-//! Explain: everything a view knows of one address, for `lookup`.
+//! Explain: everything a view knows of one address or domain, for `lookup`.
 //!
 //! It reads the same table and the same zones as the DNS server and the packet filter, so what it says is what they do.
 
+mod domains;
+
+pub use domains::{DomainExplanation, DomainNamedBy, explain_domain, listed_by};
+
 use super::delta::TEST_FEED;
-use super::feed::SourceLine;
+use super::domain::dotted;
+use super::feed::{SourceLine, domain_name};
 use super::generation::Generation;
 use super::listing::{FeedIndex, ListingId};
 use super::live_set::{Action, LiveEntry};
@@ -12,7 +17,39 @@ use super::network::{Network, fold};
 use super::protection::Reservations;
 use super::segment::{Segment, find_segment};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// What can be looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// An address.
+    Address(IpAddr),
+    /// A domain: labels in wire form and lower case, without the root.
+    Domain(Vec<u8>),
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        let domain = domain_name(text).map_err(|reason| format!("no address and no domain: {reason}"))?;
+        Ok(Self::Domain(domain))
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Domain(name) => f.write_str(&dotted(name)),
+        }
+    }
+}
 
 /// What is known of one address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

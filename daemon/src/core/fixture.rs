@@ -1,12 +1,13 @@
 //! Small generations for tests, merged the slow and obvious way.
 
+use super::domain_table::DomainTable;
 use super::generation::Generation;
 use super::listing::{FeedIndex, Listings, Member};
 use super::network::Network;
 use super::segment::{Segment, push_joined};
 use super::span::{Bits, Span};
 use super::table::Table;
-use super::zone::{Ent, Zone, ZoneFeed, ZoneLive, ZoneSpec, test_addresses};
+use super::zone::{Ent, Tables, Zone, ZoneFeed, ZoneLive, ZoneSpec, test_addresses};
 use blackthorn_common::payload::{Class, Payload};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -24,6 +25,7 @@ pub(crate) fn zone(name: &str, feeds: &[(u16, &str, &str)]) -> ZoneSpec {
     ZoneSpec {
         name: name.to_owned(),
         feeds: feeds.iter().map(feed).collect(),
+        domains: false,
         live: Some(ZoneLive { code: Ipv4Addr::new(127, 0, 0, 2), text: "blocked: $".to_owned() }),
         ttl: 600,
         negative_ttl: 300,
@@ -50,8 +52,10 @@ pub(crate) fn generation(zones: &[ZoneSpec], entries: &[(u16, &str)]) -> Generat
     }
     let mut listings = Listings::default();
     let table = Table::compile(&segments(&v4, &mut listings), &segments(&v6, &mut listings)).unwrap();
-    let zones = Zone::compile_all(zones, &listings, &table).unwrap();
-    Generation { table, listings, zones, ..Generation::empty(SERIAL) }
+    let domains = DomainTable::default();
+    let tables = Tables { addresses: &table, domains: &domains };
+    let zones = Zone::compile_all(zones, &listings, tables).unwrap();
+    Generation { table, domains, listings, zones, ..Generation::empty(SERIAL) }
 }
 
 fn segments<A: Bits>(entries: &[(Span<A>, Member)], listings: &mut Listings) -> Vec<Segment<A, Payload>> {

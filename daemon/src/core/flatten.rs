@@ -1,8 +1,10 @@
-//! Flatten: one feed's entries, with all their overlaps, become disjoint segments with one value each.
+//! Flatten: one feed's entries, with all their overlaps, become disjoint segments with one value each. Its names are
+//! settled in [`super::domain_flat`].
 //!
 //! The narrowest entry that covers an address gives its value; of equally narrow ones the highest value. For prefixes
 //! that is "longest prefix wins". Ranges may overlap in any way.
 
+use super::domain_flat::FlatDomains;
 use super::entry::{Entries, Entry};
 use super::segment::{Segment, push_joined};
 use super::span::{Bits, Span};
@@ -16,6 +18,8 @@ pub struct Flat {
     pub v4: Vec<Segment<u32, u32>>,
     /// IPv6 segments, sorted and disjoint.
     pub v6: Vec<Segment<u128, u32>>,
+    /// Names, sorted and settled.
+    pub domains: FlatDomains,
     /// Entries whose exact span came before in the same feed (E19).
     pub duplicates: u64,
     /// Entries that lie wholly inside a wider entry of the same feed (E19).
@@ -33,7 +37,7 @@ fn total<A: Bits>(segments: &[Segment<A, u32>]) -> u128 {
     segments.iter().fold(0u128, |sum, s| sum.saturating_add(s.span.size()))
 }
 
-/// Flattens both families. Takes the entries because it sorts them in place.
+/// Flattens both families, without names. Takes the entries because it sorts them in place.
 pub fn flatten(entries: Entries) -> Flat {
     let mut flat = Flat::default();
     flat.v4 = family(entries.v4, &mut flat.duplicates, &mut flat.nested);

@@ -93,8 +93,13 @@ pub enum Hollow {
         /// Their number.
         rows: u64,
     },
-    /// No row names an address, as in lists of AS numbers.
+    /// No row names an address or domain, as in lists of AS numbers.
     NotApplicable {
+        /// Their number.
+        rows: u64,
+    },
+    /// Every row takes names out of others, and there are no others.
+    Exclusions {
         /// Their number.
         rows: u64,
     },
@@ -122,12 +127,12 @@ pub fn judge(rules: &Rules, parsed: &Parsed) -> Result<(), GateFailure> {
         }
         Declared::Nothing | Declared::Complete | Declared::Rows { .. } => {}
     }
-    if parsed.entries.is_empty() && !rules.may_be_empty {
+    if parsed.lists_nothing() && !rules.may_be_empty {
         return Err(GateFailure::Empty(hollow(parsed)));
     }
     let (rejected, rows) = (parsed.counts.rejected_total(), parsed.counts.rows());
     let limit = rules.max_rejects_percent;
-    let forgiven = rejected <= FEW_REJECTS && limit > 0 && !parsed.entries.is_empty();
+    let forgiven = rejected <= FEW_REJECTS && limit > 0 && !parsed.lists_nothing();
     if !forgiven && rejected.saturating_mul(100) > rows.saturating_mul(limit.into()) {
         return Err(GateFailure::Rejects { rejected, rows, limit, example: example(parsed) });
     }
@@ -144,6 +149,7 @@ fn hollow(parsed: &Parsed) -> Hollow {
         _ if rows == counts.special_use => Hollow::SpecialUse { rows },
         _ if rows == counts.below_min_score => Hollow::BelowMinScore { rows },
         _ if rows == counts.not_applicable => Hollow::NotApplicable { rows },
+        _ if rows == counts.accepted => Hollow::Exclusions { rows },
         _ => Hollow::Mixed(Box::new(counts.clone())),
     }
 }
@@ -175,11 +181,12 @@ impl fmt::Display for Hollow {
                 write!(f, "all {rows} rows name special-use space only, which is kept for bogon lists alone")
             }
             Self::BelowMinScore { rows } => write!(f, "all {rows} rows have a score below `min_score`"),
-            Self::NotApplicable { rows } => write!(f, "none of {rows} rows names an address"),
+            Self::NotApplicable { rows } => write!(f, "none of {rows} rows names an address or domain"),
+            Self::Exclusions { rows } => write!(f, "all {rows} rows are exceptions, from nothing"),
             Self::Mixed(counts) => write!(
                 f,
                 "of {} rows {} were rejected, {} name special-use space only, {} have a score below `min_score` \
-                 and {} name no address",
+                 and {} name no address or domain",
                 counts.rows(),
                 counts.rejected_total(),
                 counts.special_use,
@@ -239,9 +246,17 @@ mod tests {
             (
                 Format::SpamhausJson,
                 "{\"asn\":1}\n{\"type\":\"metadata\",\"records\":1}\n",
-                "none of 1 rows names an address",
+                "none of 1 rows names an address or domain",
             ),
             (Format::ScoreTsv, "192.0.2.1\t2\nx\t3\n", "of 2 rows 1 were rejected, 0 name special-use"),
+            (Format::Domains, "# gone\n", "hollow, all 1 lines are comments or blank"),
+            (
+                Format::Domains,
+                "com\n",
+                "all 1 rows were rejected, mostly because: the root, a top-level domain",
+            ),
+            (Format::Hosts, "127.0.0.1 localhost\n", "none of 1 rows names an address or domain"),
+            (Format::Adblock, "@@||good.example^\n", "all 1 rows are exceptions, from nothing"),
         ] {
             let message = failure(format, text);
             assert!(message.contains(said), "{text:?} gave: {message}");

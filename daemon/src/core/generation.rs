@@ -1,6 +1,9 @@
 //! A generation: table, listings, zones and feeds under one serial. Immutable.
 
 use super::delta::Side;
+use super::domain::{DomainEntry, Domains, Scope};
+use super::domain_flat::FlatDomains;
+use super::domain_table::DomainTable;
 use super::entry::FeedId;
 use super::flatten::Flat;
 use super::listing::ListingId;
@@ -8,6 +11,7 @@ use super::listing::{FeedIndex, Listings};
 use super::merge::HeldBack;
 use super::protection::Reservations;
 use super::segment::{Segment, push_joined};
+use super::slab::as_bytes;
 use super::span::Bits;
 use super::table::{Family, Runs, Table};
 use super::zone::Zone;
@@ -25,6 +29,8 @@ pub struct Generation {
     pub built_at: u64,
     /// Address → payload.
     pub table: Table,
+    /// Domain → payload.
+    pub domains: DomainTable,
     /// Listing number → feeds.
     pub listings: Listings,
     /// Every configured feed, by [`FeedIndex`].
@@ -61,16 +67,20 @@ pub struct Size {
     pub runs_v6: u64,
     /// IPv4 addresses, at most 2^32.
     pub addresses_v4: u64,
+    /// Names listed, or with names listed below them that have no entry of their own; the test entry not counted.
+    #[serde(default)]
+    pub domains: u64,
 }
 
 impl Size {
-    /// Counts merged segments.
+    /// Counts merged segments; there are no names among them.
     pub fn of(v4: &[Segment<u32, Payload>], v6: &[Segment<u128, Payload>]) -> Self {
         let addresses: u128 = v4.iter().map(|segment| segment.span.size()).sum();
         Self {
             runs_v4: v4.len() as u64,
             runs_v6: v6.len() as u64,
             addresses_v4: u64::try_from(addresses).unwrap_or(u64::MAX),
+            domains: 0,
         }
     }
 }
@@ -101,6 +111,9 @@ pub struct FeedCopy {
     pub entries_v4: u64,
     /// Accepted IPv6 entries.
     pub entries_v6: u64,
+    /// Accepted domains.
+    #[serde(default)]
+    pub domains: u64,
 }
 
 impl Generation {
@@ -117,6 +130,7 @@ impl Generation {
             let bytes: Vec<u8> = chunk.iter().flat_map(|word| word.to_ne_bytes()).collect();
             part(&bytes);
         }
+        part(as_bytes(self.domains.words()));
         for (_, members) in self.listings.iter() {
             let bytes: Vec<u8> = members
                 .iter()
@@ -139,6 +153,7 @@ impl Generation {
             serial,
             built_at: 0,
             table: Table::default(),
+            domains: DomainTable::default(),
             listings: Listings::default(),
             parts: Vec::new(),
             zones: Vec::new(),
@@ -162,6 +177,22 @@ impl Generation {
     /// One side of a comparison; `feeds` are [`Self::feed_ids`].
     pub fn side<'a>(&'a self, feeds: &'a [FeedId]) -> Side<'a> {
         Side { table: &self.table, listings: &self.listings, feeds }
+    }
+
+    /// A feed's names, read back from the image: as they were merged, less what was excluded. Linear in the table.
+    pub fn feed_domains(&self, feed: FeedIndex) -> FlatDomains {
+        let lists = |payload: Payload| {
+            self.listings.members(ListingId(payload.listing())).iter().any(|member| member.feed == feed)
+        };
+        let mut domains = Domains::default();
+        self.domains.each_name(|said| {
+            for (payload, scope) in [(said.name, Scope::Exact), (said.below, Scope::Below)] {
+                if let Some(payload) = payload {
+                    domains.push(DomainEntry { name: said.wire, scope, excluded: !lists(payload), line: 0 });
+                }
+            }
+        });
+        FlatDomains::new(&domains)
     }
 
     /// A feed's IPv4 segments, read back from the image: as they were merged, less what was excluded.

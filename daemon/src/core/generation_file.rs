@@ -9,24 +9,27 @@
 //! | 8..12 | byte order mark |
 //! | 12..16 | [`VERSION`] |
 //! | 16..24 | length of the file |
-//! | 24..192 | for each section: offset, length, checksum |
-//! | 192..200 | checksum over all before |
+//! | 24..240 | for each section: offset, length, checksum |
+//! | 240..248 | checksum over all before |
 //!
-//! Sections: manifest (JSON), image, listings, IPv4 and IPv6 spans of the zones, zones (JSON), reservations (JSON).
+//! Sections: manifest (JSON), image, listings, IPv4 and IPv6 spans of the zones, zones (JSON), reservations (JSON), image of
+//! the domains, marks of the names above domains of the zones.
 //! Nothing is used before its checksum is seen to be right. Whatever the bytes are, reading them ends with a generation
 //! or a [`Damage`], in time and memory linear in their number.
 
+use super::domain_table::{DomainImageError, DomainPresence, DomainTable};
 use super::entry::FeedId;
+use super::feed::domain_pattern;
 use super::generation::{FeedCopy, Generation, Lineage, Part, Size};
 use super::listing::{FeedIndex, ListingId, Listings, Member};
 use super::merge::HeldBack;
 use super::network::Network;
 use super::presence::Presence;
-use super::protection::{Reservations, Reserved};
+use super::protection::{Reservations, Reserved, ReservedDomain};
 use super::slab::{Bytes, Plain, Slab, as_bytes};
-use super::span::{Bits, Span};
+use super::span::Span;
 use super::table::{ImageError, Table};
-use super::zone::{Zone, ZoneError, ZoneSpec};
+use super::zone::{Shown, Zone, ZoneError, ZoneSpec};
 use blackthorn_common::payload::Payload;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -40,7 +43,7 @@ use thiserror::Error;
 /// The first bytes of every generation file.
 pub const MAGIC: [u8; 8] = *b"BTHORNGN";
 /// Changes whenever an older release would misread the file.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Longest file that is read, in bytes: an image of 1 GiB, and as much again for each family of spans and the rest.
 pub const MAX_BYTES: u64 = 4 << 30;
 
@@ -48,7 +51,7 @@ pub const MAX_BYTES: u64 = 4 << 30;
 const BYTE_ORDER: u32 = 0x0102_0304;
 /// Where sections begin: at multiples of this, a cache line.
 const ALIGN: usize = 64;
-const SECTIONS: usize = 7;
+const SECTIONS: usize = 9;
 const AT_TABLE: usize = 24;
 const ENTRY: usize = 24;
 const AT_CHECKSUM: usize = AT_TABLE + SECTIONS * ENTRY;
@@ -71,6 +74,10 @@ pub enum Section {
     Zones,
     /// Exclusions and protections.
     Reservations,
+    /// The table of domains.
+    Domains,
+    /// Names above the domains visible in the zones.
+    DomainMarks,
 }
 
 impl fmt::Display for Section {
@@ -83,6 +90,8 @@ impl fmt::Display for Section {
             Self::SpansV6 => "IPv6 spans",
             Self::Zones => "zones",
             Self::Reservations => "reservations",
+            Self::Domains => "domains",
+            Self::DomainMarks => "marks of domains",
         })
     }
 }
@@ -133,6 +142,9 @@ pub enum Damage {
     /// The table.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// The table of domains.
+    #[error(transparent)]
+    Domains(#[from] DomainImageError),
     /// A zone cannot be served.
     #[error(transparent)]
     Zone(#[from] ZoneError),
@@ -170,17 +182,21 @@ pub struct FeedManifest {
     excluded: String,
     /// Addresses a protection kept from being dropped, in decimal.
     protected: String,
+    /// Names at which an exclusion overruled it.
+    excluded_domains: u64,
 }
 
 impl Manifest {
     /// Accepted entries of all feeds.
     pub fn entries(&self) -> u64 {
         let copies = self.feeds.iter().filter_map(|feed| feed.copy.as_ref());
-        copies.fold(0, |sum, copy| sum.saturating_add(copy.entries_v4).saturating_add(copy.entries_v6))
+        copies.fold(0, |sum, copy| {
+            sum.saturating_add(copy.entries_v4).saturating_add(copy.entries_v6).saturating_add(copy.domains)
+        })
     }
 }
 
-/// First element and number of elements in a section of spans.
+/// First element and number of elements in a section of spans or marks.
 type Place = (usize, usize);
 
 /// A zone in the file.
@@ -190,6 +206,7 @@ struct ZoneRecord {
     loaded: bool,
     spans_v4: Place,
     spans_v6: Place,
+    domain_marks: Place,
 }
 
 /// Both kinds of reservations in the file.
@@ -197,6 +214,8 @@ struct ZoneRecord {
 struct ReservationRecords {
     exclusions: Vec<(Ends, String)>,
     protections: Vec<(Ends, String)>,
+    /// Domain patterns of exclusions.
+    domains: Vec<(String, String)>,
 }
 
 /// First and last address. Not as text of a network, in which IPv4-mapped prefixes would change their family.
@@ -242,10 +261,11 @@ fn padding(len: usize) -> &'static [u8] {
 /// # Errors
 /// [`Damage::Form`] when a section has no JSON form, which no generation of ours brings about.
 pub fn encode(generation: &Generation) -> Result<Encoded<'_>, Damage> {
-    let (zones, spans_v4, spans_v6) = encode_zones(&generation.zones);
+    let ZoneSections { records, spans_v4, spans_v6, domain_marks } = encode_zones(&generation.zones);
     let reservations = ReservationRecords {
         exclusions: encode_reservations(&generation.exclusions),
         protections: encode_reservations(&generation.protections),
+        domains: encode_domains(generation.exclusions.domains()),
     };
     let sections = [
         Cow::Owned(json(Section::Manifest, &manifest(generation))?),
@@ -253,8 +273,10 @@ pub fn encode(generation: &Generation) -> Result<Encoded<'_>, Damage> {
         Cow::Owned(encode_listings(&generation.listings)),
         spans_v4,
         spans_v6,
-        Cow::Owned(json(Section::Zones, &zones)?),
+        Cow::Owned(json(Section::Zones, &records)?),
         Cow::Owned(json(Section::Reservations, &reservations)?),
+        Cow::Borrowed(as_bytes(generation.domains.words())),
+        domain_marks,
     ];
     let mut offset = HEADER.next_multiple_of(ALIGN);
     let mut table = Vec::with_capacity(SECTIONS * ENTRY);
@@ -281,6 +303,7 @@ pub fn manifest(generation: &Generation) -> Manifest {
         filtered: part.filtered,
         excluded: part.held_back.excluded.to_string(),
         protected: part.held_back.protected.to_string(),
+        excluded_domains: part.held_back.domains,
     };
     Manifest {
         serial: generation.serial,
@@ -306,25 +329,40 @@ fn encode_listings(listings: &Listings) -> Vec<u8> {
     as_bytes(&words).to_vec()
 }
 
-type Spans<'a> = Cow<'a, [u8]>;
+/// The zones, and the sections with what they show.
+#[derive(Default)]
+struct ZoneSections<'a> {
+    records: Vec<ZoneRecord>,
+    spans_v4: Cow<'a, [u8]>,
+    spans_v6: Cow<'a, [u8]>,
+    domain_marks: Cow<'a, [u8]>,
+}
 
-/// The zones, and their spans: those of zones that show the same only once.
-fn encode_zones(zones: &[Zone]) -> (Vec<ZoneRecord>, Spans<'_>, Spans<'_>) {
-    let mut known: Vec<(&Presence, Place, Place)> = Vec::new();
-    let (mut v4, mut v6) = (Cow::default(), Cow::default());
-    let mut records = Vec::with_capacity(zones.len());
+/// Encodes zones; what several of them show is there only once.
+fn encode_zones(zones: &[Zone]) -> ZoneSections<'_> {
+    let mut addresses: Vec<(&Presence, Place, Place)> = Vec::new();
+    let mut domains: Vec<(&DomainPresence, Place)> = Vec::new();
+    let mut sections = ZoneSections::default();
     for zone in zones {
         let presence = zone.presence();
-        let place = known.iter().find(|(other, ..)| std::ptr::eq(*other, presence)).copied();
+        let place = addresses.iter().find(|(other, ..)| std::ptr::eq(*other, presence)).copied();
         let (_, spans_v4, spans_v6) = place.unwrap_or_else(|| {
-            let spans_v4 = append(&mut v4, presence.v4());
-            let spans_v6 = append(&mut v6, presence.v6());
-            known.push((presence, spans_v4, spans_v6));
+            let spans_v4 = append(&mut sections.spans_v4, presence.v4());
+            let spans_v6 = append(&mut sections.spans_v6, presence.v6());
+            addresses.push((presence, spans_v4, spans_v6));
             (presence, spans_v4, spans_v6)
         });
-        records.push(ZoneRecord { spec: zone.spec().clone(), loaded: zone.loaded, spans_v4, spans_v6 });
+        let presence = zone.domain_presence();
+        let place = domains.iter().find(|(other, _)| std::ptr::eq(*other, presence)).copied();
+        let (_, domain_marks) = place.unwrap_or_else(|| {
+            let place = append(&mut sections.domain_marks, presence.words());
+            domains.push((presence, place));
+            (presence, place)
+        });
+        let (spec, loaded) = (zone.spec().clone(), zone.loaded);
+        sections.records.push(ZoneRecord { spec, loaded, spans_v4, spans_v6, domain_marks });
     }
-    (records, v4, v6)
+    sections
 }
 
 /// Appends the bytes of `elements`; where they are now, in elements.
@@ -347,6 +385,19 @@ fn encode_reservations(reservations: &Reservations) -> Vec<(Ends, String)> {
         (ends, reserved.reason.clone())
     };
     reservations.iter().map(record).collect()
+}
+
+fn encode_domains(domains: &[ReservedDomain]) -> Vec<(String, String)> {
+    domains.iter().map(|reserved| (reserved.pattern(), reserved.reason.clone())).collect()
+}
+
+fn decode_domains(records: Vec<(String, String)>) -> Result<Vec<ReservedDomain>, Damage> {
+    let reserved = |(pattern, reason): (String, String)| {
+        let (name, scope) = domain_pattern(&pattern)
+            .map_err(|why| form(Section::Reservations, format!("`{pattern}`: {why}")))?;
+        Ok(ReservedDomain { name, scope, reason })
+    };
+    records.into_iter().map(reserved).collect()
 }
 
 /// The bytes of a generation file: header and manifest are checked, the rest is when it is asked for.
@@ -394,6 +445,16 @@ impl GenerationFile {
         self.checked(Section::Image)?;
         let (range, _) = self.part(Section::Image);
         Ok(Table::within(&self.bytes, range.start, range.len())?)
+    }
+
+    /// The table of domains, read in place.
+    ///
+    /// # Errors
+    /// As for [`Self::table`].
+    pub fn domains(&self) -> Result<DomainTable, Damage> {
+        self.checked(Section::Domains)?;
+        let (range, _) = self.part(Section::Domains);
+        Ok(DomainTable::within(&self.bytes, range.start, range.len())?)
     }
 
     /// The listings.
@@ -445,6 +506,7 @@ impl GenerationFile {
                 held_back: HeldBack {
                     excluded: number(&feed.excluded)?,
                     protected: number(&feed.protected)?,
+                    domains: feed.excluded_domains,
                 },
                 filtered: feed.filtered,
             })
@@ -457,10 +519,12 @@ impl GenerationFile {
             serial,
             built_at,
             table,
+            domains: self.domains()?,
             listings,
             parts,
             zones,
-            exclusions: decode_reservations(reservations.exclusions)?,
+            exclusions: decode_reservations(reservations.exclusions)?
+                .with_domains(decode_domains(reservations.domains)?),
             protections: decode_reservations(reservations.protections)?,
             lineage,
             size,
@@ -471,44 +535,50 @@ impl GenerationFile {
         let records: Vec<ZoneRecord> = self.json(Section::Zones)?;
         self.checked(Section::SpansV4)?;
         self.checked(Section::SpansV6)?;
-        let mut presences: Vec<Arc<Presence>> = Vec::with_capacity(records.len());
+        self.checked(Section::DomainMarks)?;
+        let mut shown: Vec<Shown> = Vec::with_capacity(records.len());
         for (number, record) in records.iter().enumerate() {
-            // Zones that show the same have their spans in common, as when they were built.
-            let same =
-                |other: &ZoneRecord| (other.spans_v4, other.spans_v6) == (record.spans_v4, record.spans_v6);
-            let shared = records.iter().take(number).position(same).and_then(|first| presences.get(first));
-            let presence = match shared {
-                Some(presence) => Arc::clone(presence),
+            // Zones that show the same have it in common, as when they were built.
+            let shared = |same: fn(&ZoneRecord, &ZoneRecord) -> bool| {
+                let first = records.iter().take(number).position(|other| same(other, record))?;
+                shown.get(first)
+            };
+            let addresses = shared(|a, b| (a.spans_v4, a.spans_v6) == (b.spans_v4, b.spans_v6));
+            let addresses = match addresses {
+                Some(Shown { addresses, .. }) => Arc::clone(addresses),
                 None => Arc::new(Presence::from_slabs(
-                    self.spans(Section::SpansV4, record.spans_v4)?,
-                    self.spans(Section::SpansV6, record.spans_v6)?,
+                    self.elements(Section::SpansV4, record.spans_v4)?,
+                    self.elements(Section::SpansV6, record.spans_v6)?,
                 )),
             };
-            presences.push(presence);
+            let domains = match shared(|a, b| a.domain_marks == b.domain_marks) {
+                Some(Shown { domains, .. }) => Arc::clone(domains),
+                None => Arc::new(DomainPresence::from_slab(
+                    self.elements(Section::DomainMarks, record.domain_marks)?,
+                )),
+            };
+            shown.push(Shown { addresses, domains });
         }
         let (specs, loaded): (Vec<ZoneSpec>, Vec<bool>) =
             records.into_iter().map(|record| (record.spec, record.loaded)).unzip();
-        let mut zones = Zone::compile_with(&specs, listings, &presences)?;
+        let mut zones = Zone::compile_with(&specs, listings, &shown)?;
         for (zone, loaded) in zones.iter_mut().zip(loaded) {
             zone.loaded = loaded;
         }
         Ok(zones)
     }
 
-    /// Elements of a section of spans.
-    fn spans<A: Bits>(&self, section: Section, (first, len): Place) -> Result<Slab<Span<A>>, Damage>
-    where
-        Span<A>: Plain,
-    {
+    /// Elements of a section of spans or marks.
+    fn elements<T: Plain>(&self, section: Section, (first, len): Place) -> Result<Slab<T>, Damage> {
         let (range, _) = self.part(section);
-        let size = size_of::<Span<A>>();
+        let size = size_of::<T>();
         let ends = || {
             let start = first.checked_mul(size)?.checked_add(range.start)?;
             let end = len.checked_mul(size)?.checked_add(start)?;
             (end <= range.end).then_some(start)
         };
         let slab = ends().and_then(|start| Slab::within(&self.bytes, start, len));
-        slab.ok_or_else(|| form(section, "a zone has spans outside of it"))
+        slab.ok_or_else(|| form(section, "a zone has a part outside of it"))
     }
 
     fn json<T: DeserializeOwned>(&self, section: Section) -> Result<T, Damage> {

@@ -39,13 +39,15 @@ pub struct Merged {
     pub held_back: BTreeMap<FeedIndex, HeldBack>,
 }
 
-/// Addresses of one feed that an exclusion or protection overrules. IPv6 counts saturate.
+/// What of one feed an exclusion or protection overrules. IPv6 counts saturate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeldBack {
     /// Listed by the feed, excluded by the operator.
     pub excluded: u128,
     /// Would be dropped because of the feed, but is protected.
     pub protected: u128,
+    /// Names at which an exclusion overrules the feed.
+    pub domains: u64,
 }
 
 /// A merge that would not fit the format; nothing was published.

@@ -5,13 +5,11 @@
 //! kernel (`blackthorn_common`).
 //!
 //! In flow order: `feed` turns bytes into [`entry`]s, `gate` judges a feed as a whole, `flatten` settles one feed's
-//! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result, [`zone`] maps
-//! listings to DNS answers, [`generation`] holds all of it together, [`live_table`] is what operators put over it
-//! by hand, [`view`] is both, [`query`] reads a message, [`policy`] says how far its sender is answered (by [`access`],
-//! [`keys`] and [`quota`]), [`answer`] answers its question from the view; [`cookie`] tells who is at his address,
-//! [`rate`] how often others are answered.
-//!
-//! Not asked by the server yet: [`domain_table`] (listed domain names).
+//! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result; for names the same is done
+//! by [`domain_flat`], [`domain_merge`] and [`domain_table`]. [`zone`] maps listings to DNS answers, [`generation`] holds
+//! all of it together, [`live_table`] is what operators put over it by hand, [`view`] is both, [`query`] reads a message,
+//! [`policy`] says how far its sender is answered (by [`access`], [`keys`] and [`quota`]), [`answer`] answers its question
+//! from the view; [`cookie`] tells who is at his address, [`rate`] how often others are answered.
 
 pub mod access;
 pub mod answer;
@@ -20,6 +18,9 @@ pub mod cookie;
 pub mod coverage;
 pub mod delta;
 pub mod domain;
+pub mod domain_flat;
+mod domain_keys;
+pub mod domain_merge;
 pub mod domain_table;
 pub mod entry;
 pub mod explain;
@@ -49,6 +50,7 @@ pub mod segment;
 pub mod slab;
 pub mod span;
 pub mod special;
+pub mod subject;
 pub mod table;
 pub mod text;
 pub mod validators;

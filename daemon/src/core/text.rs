@@ -11,7 +11,7 @@ pub const MAX_STRING: usize = 255;
 /// Name, type, class, TTL and length in front of the RDATA, the name being a pointer.
 pub(super) const RECORD_HEAD: usize = 12;
 
-/// A checked template: `$` stands for the queried address, `$$` for a dollar sign.
+/// A checked template: `$` stands for the queried address or domain (see [`super::subject`]), `$$` for a dollar sign.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Template {
     /// The literal text between the addresses; one more than there are addresses.
@@ -79,8 +79,7 @@ impl Template {
     /// The pieces of the text for one address, given as text, and the octets they have together: at most what
     /// [`Self::longest_rdata`] says.
     pub fn pieces<'t>(&'t self, address: &'t str) -> (usize, impl Iterator<Item = &'t str>) {
-        let literals: usize = self.literals.iter().map(|text| text.len()).sum();
-        let len = literals + (self.literals.len() - 1) * address.len();
+        let len = self.len_with(address.len());
         let first = self.literals.iter().take(1).map(|text| &**text);
         let others = self.literals.iter().skip(1).flat_map(move |text| [address, text]);
         (len, first.chain(others))
@@ -98,10 +97,19 @@ impl Template {
 
     /// RDATA octets with the longest address in every place, the length octets of the strings included.
     pub(super) fn longest_rdata(&self) -> usize {
-        let literals: usize = self.literals.iter().map(|text| text.len()).sum();
-        let len = literals + (self.literals.len() - 1) * LONGEST_ADDRESS;
-        len + len.div_ceil(MAX_STRING).max(1)
+        rdata_len(self.len_with(LONGEST_ADDRESS))
     }
+
+    /// Octets of the text with so many in every place of the address.
+    pub(super) fn len_with(&self, address: usize) -> usize {
+        let literals: usize = self.literals.iter().map(|text| text.len()).sum();
+        literals + (self.literals.len() - 1) * address
+    }
+}
+
+/// Octets of RDATA for a text, the length octets of its strings included.
+pub(super) fn rdata_len(text: usize) -> usize {
+    text + text.div_ceil(MAX_STRING).max(1)
 }
 
 #[cfg(test)]

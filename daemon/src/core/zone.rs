@@ -3,6 +3,10 @@
 //! A zone is a view. It names the feeds that answer in it, each with a code and a text; compiled against the listings
 //! of a generation it is an array from listing number to answer, so that one table serves every zone.
 
+mod domains;
+
+pub use domains::{Named, Shown, Tables};
+
 use super::listing::{FeedIndex, ListingId, Listings, Member};
 use super::live_set::Action;
 use super::live_table::LiveTable;
@@ -30,7 +34,7 @@ pub const SOA_RETRY: u32 = 600;
 pub const SOA_EXPIRE: u32 = 604_800;
 
 /// What the test entry answers in a zone without feeds, and the address of that entry (RFC 5782 section 5).
-const TEST_CODE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+pub(super) const TEST_CODE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// What the test entry says where the feed has no text of its own.
 const TEST_TEXT: &str = "Test entry: $ is always listed here";
 
@@ -41,6 +45,9 @@ pub struct ZoneSpec {
     pub name: String,
     /// Feeds that answer here, in configuration order.
     pub feeds: Vec<ZoneFeed>,
+    /// Are names that are no addresses looked up as domains? Where a feed lists such, even if it does not at the moment.
+    #[serde(default)]
+    pub domains: bool,
     /// What it says of addresses blocked by hand; `None`: nothing, blocks are not shown here.
     pub live: Option<ZoneLive>,
     /// TTL of positive answers, in seconds.
@@ -80,7 +87,7 @@ pub struct ZoneFeed {
     pub feed: FeedIndex,
     /// A record of its listings, in 127.0.0.0/8.
     pub code: Ipv4Addr,
-    /// TXT template; `$` stands for the queried address, `$$` for a dollar sign.
+    /// TXT template; `$` stands for the queried address or domain, `$$` for a dollar sign.
     pub text: String,
 }
 
@@ -211,7 +218,7 @@ pub struct Zone {
     answers: Box<[Option<Arc<Answers>>]>,
     /// What it says of blocked addresses that no feed of it lists; `None`: blocks are not shown.
     blocked: Option<Listed>,
-    presence: Arc<Presence>,
+    shown: Shown,
     /// Other zones inside this one.
     nested: Vec<DomainName>,
     texts_left_out: usize,
@@ -232,46 +239,38 @@ impl Zone {
     pub fn compile_all(
         specs: &[ZoneSpec],
         listings: &Listings,
-        table: &Table,
+        tables: Tables<'_>,
     ) -> Result<Vec<Self>, ZoneError> {
-        let mut shared: HashMap<Vec<bool>, Arc<Presence>> = HashMap::new();
-        Self::compile_each(specs, listings, |_, visible| {
-            let collect = |visible: &Vec<bool>| {
-                Arc::new(Presence::collect(table, |listing| {
-                    visible.get(listing as usize).is_some_and(|&visible| visible)
-                }))
-            };
-            match shared.get(&visible) {
-                Some(presence) => presence.clone(),
-                None => shared.entry(visible).or_insert_with_key(collect).clone(),
-            }
+        let mut collector = domains::Collector::new(tables);
+        Self::compile_each(specs, listings, |number, visible| {
+            collector.shown(visible, specs.get(number).is_some_and(|spec| spec.domains))
         })
     }
 
-    /// As [`Self::compile_all`], with presences collected before: those of `specs`, in the same order.
+    /// As [`Self::compile_all`], with what they show collected before: that of `specs`, in the same order.
     ///
     /// # Errors
     /// As [`Self::compile_all`].
     pub(super) fn compile_with(
         specs: &[ZoneSpec],
         listings: &Listings,
-        presences: &[Arc<Presence>],
+        shown: &[Shown],
     ) -> Result<Vec<Self>, ZoneError> {
-        Self::compile_each(specs, listings, |number, _| presences.get(number).cloned().unwrap_or_default())
+        Self::compile_each(specs, listings, |number, _| shown.get(number).cloned().unwrap_or_default())
     }
 
-    /// `presence` gives the addresses of a zone, by its number and which listings it shows.
+    /// `shown` gives what a zone shows, by its number and which listings it shows.
     fn compile_each(
         specs: &[ZoneSpec],
         listings: &Listings,
-        mut presence: impl FnMut(usize, Vec<bool>) -> Arc<Presence>,
+        mut shown: impl FnMut(usize, Vec<bool>) -> Shown,
     ) -> Result<Vec<Self>, ZoneError> {
         let names = specs.iter().map(|spec| DomainName::parse(&spec.name));
         let names = names.collect::<Result<Vec<_>, _>>()?;
         let compile = |(number, (spec, name)): (usize, (&ZoneSpec, &DomainName))| {
             let view = View::new(spec, name)?;
             let (answers, texts_left_out) = view.answers(listings);
-            let presence = presence(number, answers.iter().map(Option::is_some).collect());
+            let shown = shown(number, answers.iter().map(Option::is_some).collect());
             let ns = spec.ns.iter().map(|ns| DomainName::parse(ns)).collect::<Result<Vec<_>, _>>()?;
             let contact = spec.contact.clone().unwrap_or_else(|| format!("hostmaster.{}", spec.name));
             let inside = |other: &&DomainName| other.below(name).is_some_and(|front| !front.is_empty());
@@ -282,7 +281,7 @@ impl Zone {
                 contact: DomainName::parse(&contact)?,
                 answers,
                 blocked: view.blocked(&[], &[]),
-                presence,
+                shown,
                 nested: names.iter().filter(inside).cloned().collect(),
                 texts_left_out,
                 loaded: true,
@@ -348,17 +347,17 @@ impl Zone {
 
     /// The addresses the zone shows without live entries.
     pub fn presence(&self) -> &Presence {
-        &self.presence
+        &self.shown.addresses
     }
 
     /// Does the zone show any address of the span? An allowed one may still count: its name then exists, without data.
     pub fn inhabits_v4(&self, overlay: &LiveTable, span: Span<u32>) -> bool {
-        self.presence.any_v4(span) || self.blocks(overlay).is_some_and(|blocked| blocked.any_v4(span))
+        self.shown.addresses.any_v4(span) || self.blocks(overlay).is_some_and(|blocked| blocked.any_v4(span))
     }
 
     /// The same for IPv6.
     pub fn inhabits_v6(&self, overlay: &LiveTable, span: Span<u128>) -> bool {
-        self.presence.any_v6(span) || self.blocks(overlay).is_some_and(|blocked| blocked.any_v6(span))
+        self.shown.addresses.any_v6(span) || self.blocks(overlay).is_some_and(|blocked| blocked.any_v6(span))
     }
 
     fn blocks<'o>(&self, overlay: &'o LiveTable) -> Option<&'o Presence> {

@@ -5,10 +5,9 @@ use crate::core::answer::{Answer, CLASS_IN, Ede, Rcode, Records, Soa, qtype};
 use crate::core::cookie;
 use crate::core::name::{DomainName, QuestionName};
 use crate::core::query::{Echo, HEADER, Head, option};
-use crate::core::text::{LONGEST_ADDRESS, MAX_STRING, Template};
+use crate::core::subject::{Spelled, Texts};
+use crate::core::text::{MAX_STRING, Template};
 use crate::core::zone::{SOA_EXPIRE, SOA_REFRESH, SOA_RETRY, Zone};
-use std::io::Write;
-use std::net::IpAddr;
 
 /// Largest reply over UDP, and the size told in OPT, unless configured (DNS flag day 2020).
 pub(super) const DEFAULT_UDP_SIZE: u16 = 1232;
@@ -145,13 +144,13 @@ fn write_records(out: &mut Vec<u8>, echo: Echo<'_>, answer: &Answer<'_>) -> u16 
             }
             codes.len()
         }
-        Records::Txt(texts, address) => {
+        Records::Txt(texts, subject) => {
             let mut spelled = Spelled::default();
-            let address = spelled.of(address);
-            for text in texts {
-                record(out, owner, (qtype::TXT, CLASS_IN), ttl, |out| write_text(out, text, address));
+            let texts = spelled.texts(texts, subject, &name);
+            for text in texts.templates {
+                record(out, owner, (qtype::TXT, CLASS_IN), ttl, |out| write_text(out, text, texts));
             }
-            texts.len()
+            texts.templates.len()
         }
         Records::Soa(soa) => {
             record(out, owner, (qtype::SOA, CLASS_IN), ttl, |out| {
@@ -218,12 +217,13 @@ fn write_name(out: &mut Vec<u8>, name: &DomainName, zone: &Zone, zone_at: u16) {
 }
 
 /// A text as strings of at most 255 octets; at least one.
-fn write_text(out: &mut Vec<u8>, text: &Template, address: &str) {
-    let (mut left, pieces) = text.pieces(address);
+fn write_text(out: &mut Vec<u8>, text: &Template, texts: Texts<'_>) {
+    let (len, pieces) = text.pieces(texts.subject);
+    let mut left = len.min(texts.longest);
     let mut room = left.min(MAX_STRING);
     out.push(room as u8);
     for mut piece in pieces.map(str::as_bytes) {
-        while !piece.is_empty() {
+        while !piece.is_empty() && left > 0 {
             if room == 0 {
                 room = left.min(MAX_STRING);
                 out.push(room as u8);
@@ -247,28 +247,6 @@ fn write_strings(out: &mut Vec<u8>, octets: &[u8]) {
         out.push(now.len() as u8);
         out.extend_from_slice(now);
         later = rest;
-    }
-}
-
-/// Room to spell out an address without allocating.
-struct Spelled {
-    octets: [u8; LONGEST_ADDRESS],
-    len: usize,
-}
-
-impl Default for Spelled {
-    fn default() -> Self {
-        Self { octets: [0; LONGEST_ADDRESS], len: 0 }
-    }
-}
-
-impl Spelled {
-    fn of(&mut self, address: IpAddr) -> &str {
-        let mut rest = &mut self.octets[..];
-        // No address is longer than the longest.
-        let _ = write!(rest, "{address}");
-        self.len = LONGEST_ADDRESS - rest.len();
-        str::from_utf8(&self.octets[..self.len]).unwrap_or_default()
     }
 }
 

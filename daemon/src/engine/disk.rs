@@ -190,7 +190,7 @@ format = \"plain\"
         let view = disk.view().unwrap();
         assert_eq!(view.generation.serial, 77);
         let mut explained = [explain(&view.generation, &view.overlay, "192.0.2.1".parse().unwrap())];
-        assert_eq!(fill_lines(&config, &mut explained), [] as [String; 0]);
+        assert_eq!(fill_lines(&config, &mut explained, &mut []), [] as [String; 0]);
         let lines =
             explained[0].feeds.iter().flat_map(|f| f.lines.iter().map(|l| (&*f.feed, l.line, &*l.text)));
         assert_eq!(lines.collect::<Vec<_>>(), [("remote", 2, "192.0.2.0/28"), ("file", 1, "192.0.2.1")]);
@@ -209,7 +209,7 @@ format = \"plain\"
         let listed = |address: &str| {
             let generation = Disk::load(&config).generation().unwrap();
             let mut explained = [explain(&generation, &LiveTable::default(), address.parse().unwrap())];
-            assert_eq!(fill_lines(&config, &mut explained), [] as [String; 0]);
+            assert_eq!(fill_lines(&config, &mut explained, &mut []), [] as [String; 0]);
             explained[0].feeds.iter().flat_map(|feed| &feed.lines).map(|line| line.line).collect::<Vec<_>>()
         };
         assert_eq!((listed("192.0.2.1"), listed("192.0.2.9")), (vec![1], vec![]));

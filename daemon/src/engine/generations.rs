@@ -84,7 +84,12 @@ impl Resumed {
     pub(super) fn recover(&self, index: FeedIndex, slot: &mut Slot) {
         let Some(generation) = &self.served else { return };
         let Some(copy) = generation.part(index).and_then(|part| part.copy.as_ref()) else { return };
-        let flat = Flat { v4: generation.feed_v4(index), v6: generation.feed_v6(index), ..Flat::default() };
+        let flat = Flat {
+            v4: generation.feed_v4(index),
+            v6: generation.feed_v6(index),
+            domains: generation.feed_domains(index),
+            ..Flat::default()
+        };
         tracing::warn!(
             feed = %slot.feed.id,
             "there is no stored copy; what generation {} lists of it stays in use",

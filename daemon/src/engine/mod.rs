@@ -40,7 +40,9 @@ use crate::core::feed::Reject;
 use crate::core::generation::Generation;
 use crate::core::listing::FeedIndex;
 use crate::core::name::DomainName;
-use crate::core::protection::{Reservations, Reserved, built_in_exclusions};
+use crate::core::protection::{
+    Reservations, Reserved, ReservedDomain, built_in_domain_exclusions, built_in_exclusions,
+};
 use crate::core::view::Expiry;
 use crate::core::zone::{Zone, ZoneSpec};
 use crate::stats::Stats;
@@ -134,10 +136,19 @@ pub fn exclusions(config: &Config) -> Result<Reservations, ExcludeError> {
     let mut list = built_in_exclusions();
     let reason = || "exclude.networks".to_owned();
     list.extend(config.exclude.networks.iter().map(|&network| Reserved { network, reason: reason() }));
+    let mut domains = built_in_domain_exclusions();
+    let named = config.exclude.domains.iter().cloned();
+    domains.extend(named.map(|(name, scope)| ReservedDomain {
+        name,
+        scope,
+        reason: "exclude.domains".to_owned(),
+    }));
     for path in &config.exclude.files {
-        list.extend(exclude::read(path)?);
+        let (networks, names) = exclude::read(path)?;
+        list.extend(networks);
+        domains.extend(names);
     }
-    Ok(Reservations::new(list))
+    Ok(Reservations::new(list).with_domains(domains))
 }
 
 impl Engine {
@@ -420,7 +431,7 @@ impl Engine {
             }
             Ok(Fetched::Body { bytes, validators }) => match slot::judge(&slot.feed, &bytes, at) {
                 Ok(loaded) => {
-                    let entries = loaded.counts.entries_v4 + loaded.counts.entries_v6;
+                    let entries = loaded.counts.entries();
                     let counts = serde_json::to_string(&loaded.counts).unwrap_or_default();
                     let good = LastGood::new(&slot.feed.source, bytes, validators, at, counts);
                     if slot.accept(loaded, at) {

@@ -243,9 +243,7 @@ fn merge_and_compare(
     let mut next = known.slots.clone();
     let mut feeds = Vec::new();
     for (slot, answer) in next.iter_mut().zip(answers) {
-        let entries = |slot: &Slot| {
-            slot.loaded.as_ref().map_or(0, |loaded| loaded.counts.entries_v4 + loaded.counts.entries_v6)
-        };
+        let entries = |slot: &Slot| slot.loaded.as_ref().map_or(0, |loaded| loaded.counts.entries());
         let entries_before = entries(slot);
         let (outcome, problem) = match answer {
             Answer::Same => (FetchOutcome::Unchanged, None),

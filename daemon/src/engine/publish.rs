@@ -276,9 +276,11 @@ impl Publisher {
             segments_v4: generation.size.runs_v4,
             segments_v6: generation.size.runs_v6,
             addresses_v4: generation.size.addresses_v4,
+            domains: generation.size.domains,
+            domain_bytes: size_of_val(generation.domains.words()) as u64,
             listings: generation.listings.len() as u64,
             table_bytes: size_of_val(generation.table.words()) as u64,
-            exclusions: generation.exclusions.len() as u64,
+            exclusions: (generation.exclusions.len() + generation.exclusions.domains().len()) as u64,
             protections: generation.protections.len() as u64,
         }
     }

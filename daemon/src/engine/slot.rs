@@ -3,6 +3,7 @@
 use super::status::{FeedCounts, FeedState, FeedStatus};
 use crate::collector::read_file;
 use crate::config::{Feed, Source};
+use crate::core::domain_flat::FlatDomains;
 use crate::core::feed::{self, BodyError, Reject};
 use crate::core::flatten::{Flat, flatten};
 use crate::core::gate::{self, GateFailure};
@@ -59,15 +60,16 @@ pub(super) fn judge(feed: &Feed, body: &[u8], fetched_at: u64) -> Result<Loaded,
         return Err(Refused::Gate { failure, rejects });
     }
     let (entries_v4, entries_v6) = (parsed.entries.v4.len() as u64, parsed.entries.v6.len() as u64);
-    let flat = flatten(parsed.entries);
+    let flat = Flat { domains: FlatDomains::new(&parsed.domains), ..flatten(parsed.entries) };
     let (v4, v6) = flat.addresses();
     let counts = FeedCounts {
         entries_v4,
         entries_v6,
         addresses_v4: u64::try_from(v4).unwrap_or(u64::MAX),
         addresses_v6: v6 as f64,
-        duplicates: flat.duplicates,
-        nested: flat.nested,
+        domains: parsed.domains.listed() as u64,
+        duplicates: flat.duplicates + flat.domains.duplicates,
+        nested: flat.nested + flat.domains.nested,
         lines: parsed.counts,
         ..FeedCounts::default()
     };
@@ -143,6 +145,7 @@ impl Slot {
             entries_v6: copy.entries_v6,
             addresses_v4: u64::try_from(v4).unwrap_or(u64::MAX),
             addresses_v6: v6 as f64,
+            domains: copy.domains,
             ..FeedCounts::default()
         };
         self.confirmed_at = Some(copy.fetched_at);
@@ -163,6 +166,7 @@ impl Slot {
             fetched_at: loaded.fetched_at,
             entries_v4: loaded.counts.entries_v4,
             entries_v6: loaded.counts.entries_v6,
+            domains: loaded.counts.domains,
         })
     }
 
@@ -246,6 +250,7 @@ impl Slot {
         let mut counts = self.loaded.as_ref().map(|loaded| loaded.counts.clone()).unwrap_or_default();
         counts.excluded = held_back.excluded as f64;
         counts.protected = held_back.protected as f64;
+        counts.excluded_domains = held_back.domains;
         FeedStatus {
             id: self.feed.id.to_string(),
             source: self.feed.source.to_string(),

@@ -30,6 +30,9 @@ pub struct FeedCounts {
     pub addresses_v4: u64,
     /// IPv6 addresses covered, overlaps counted once; a float because it outgrows every integer JSON can carry.
     pub addresses_v6: f64,
+    /// Accepted domains, those it takes out of wider ones not counted.
+    #[serde(default)]
+    pub domains: u64,
     /// Entries repeated in the same feed.
     pub duplicates: u64,
     /// Entries inside a wider one of the same feed.
@@ -38,8 +41,18 @@ pub struct FeedCounts {
     pub excluded: f64,
     /// Addresses listed by this feed, but protected from the filter in the live generation.
     pub protected: f64,
+    /// Names at which the exclusions overrule it in the live generation.
+    #[serde(default)]
+    pub excluded_domains: u64,
     /// What became of the lines of the body.
     pub lines: Counts,
+}
+
+impl FeedCounts {
+    /// Accepted entries of every kind.
+    pub fn entries(&self) -> u64 {
+        self.entries_v4 + self.entries_v6 + self.domains
+    }
 }
 
 /// One feed, as `blackthorn feeds` shows it.
@@ -117,6 +130,12 @@ pub struct GenerationStatus {
     pub segments_v6: u64,
     /// IPv4 addresses listed.
     pub addresses_v4: u64,
+    /// Names listed, or with names listed below them that have no entry of their own; the test entry not counted.
+    #[serde(default)]
+    pub domains: u64,
+    /// Octets of the table of domains.
+    #[serde(default)]
+    pub domain_bytes: u64,
     /// Distinct listings.
     pub listings: u64,
     /// Bytes of the table image.

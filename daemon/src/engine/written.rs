@@ -5,21 +5,40 @@
 
 use crate::collector::read_file;
 use crate::config::{Config, Feed, Source};
-use crate::core::explain::{Explanation, NamedBy};
-use crate::core::feed::find;
+use crate::core::explain::{DomainExplanation, Explanation};
+use crate::core::feed::{Found, SourceLine, domain_name, find, find_domains};
 use crate::store::Store;
 use std::net::IpAddr;
 
 /// Fills in the lines of every explanation: from the state directory of `config`, else from the feed's file. Says what
 /// could not be found; nothing of that makes an explanation wrong.
-pub fn fill_lines(config: &Config, explanations: &mut [Explanation]) -> Vec<String> {
+pub fn fill_lines(
+    config: &Config,
+    addresses: &mut [Explanation],
+    domains: &mut [DomainExplanation],
+) -> Vec<String> {
     let store = Store::open_read_only(&config.state_dir).map_err(|error| error.to_string());
     let mut notes = Vec::new();
     for feed in &config.feeds {
-        let named: Vec<(IpAddr, &mut NamedBy)> =
-            explanations.iter_mut().filter_map(|e| Some((e.address, named_by(e, feed)?))).collect();
-        if !named.is_empty()
-            && let Err(problem) = fill_feed(feed, store.as_ref(), named)
+        let id = feed.id.as_str();
+        let mut asked: Vec<IpAddr> = Vec::new();
+        let mut names: Vec<Vec<u8>> = Vec::new();
+        let mut slots: Vec<Lines<'_>> = Vec::new();
+        for explanation in &mut *addresses {
+            if let Some(named) = explanation.feeds.iter_mut().find(|named| named.feed == id) {
+                asked.push(explanation.address);
+                slots.push((&mut named.lines, &mut named.more_lines));
+            }
+        }
+        for explanation in &mut *domains {
+            let Ok(name) = domain_name(&explanation.domain) else { continue };
+            if let Some(named) = explanation.feeds.iter_mut().find(|named| named.feed == id) {
+                names.push(name);
+                slots.push((&mut named.lines, &mut named.more_lines));
+            }
+        }
+        if !slots.is_empty()
+            && let Err(problem) = fill_feed(feed, store.as_ref(), &asked, &names, slots)
         {
             notes.push(format!("feed {}: entries as written are not shown: {problem}", feed.id));
         }
@@ -27,17 +46,27 @@ pub fn fill_lines(config: &Config, explanations: &mut [Explanation]) -> Vec<Stri
     notes
 }
 
-fn named_by<'e>(explanation: &'e mut Explanation, feed: &Feed) -> Option<&'e mut NamedBy> {
-    explanation.feeds.iter_mut().find(|named| named.feed == feed.id.as_str())
-}
+/// Where the lines of one explanation go, and the number of those left out.
+type Lines<'e> = (&'e mut Vec<SourceLine>, &'e mut u64);
 
+/// `slots` are those of the addresses, then those of the names.
 fn fill_feed(
     feed: &Feed,
     store: Result<&Store, &String>,
-    named: Vec<(IpAddr, &mut NamedBy)>,
+    addresses: &[IpAddr],
+    names: &[Vec<u8>],
+    slots: Vec<Lines<'_>>,
 ) -> Result<(), String> {
-    let addresses: Vec<IpAddr> = named.iter().map(|(address, _)| *address).collect();
-    let find = |body: &[u8]| find(&feed.rules, body, &addresses).map_err(|error| error.to_string());
+    let find = |body: &[u8]| -> Result<Vec<Found>, String> {
+        let mut found = Vec::new();
+        if !addresses.is_empty() {
+            found = find(&feed.rules, body, addresses).map_err(|error| error.to_string())?;
+        }
+        if !names.is_empty() {
+            found.extend(find_domains(&feed.rules, body, names).map_err(|error| error.to_string())?);
+        }
+        Ok(found)
+    };
     let mut found = find(&body(feed, store)?)?;
     if found.iter().any(|found| found.lines.is_empty())
         && let Source::Path(path) = &feed.source
@@ -47,9 +76,9 @@ fn fill_feed(
         found = find(&file)?;
     }
     let mut gone = 0;
-    for ((_, named), found) in named.into_iter().zip(found) {
+    for ((lines, more), found) in slots.into_iter().zip(found) {
         gone += usize::from(found.lines.is_empty());
-        (named.lines, named.more_lines) = (found.lines, found.more);
+        (*lines, *more) = (found.lines, found.more);
     }
     match gone {
         0 => Ok(()),

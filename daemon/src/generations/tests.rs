@@ -104,7 +104,7 @@ fn a_damaged_file_gives_way_to_the_one_before() {
     let said: Vec<String> = newest.skipped.iter().map(ToString::to_string).collect();
     let expected = [
         " bytes instead of ",
-        "it has format version 0, this release reads version 1",
+        "it has format version 0, this release reads version 2",
         "it was written on a machine of the other byte order",
         "the checksum of its image is wrong",
         "it holds generation 1; give it back its name",
@@ -187,7 +187,7 @@ fn since_goes_back_to_the_last_break() {
     let ask = |serial: u32| -> Vec<Option<Since>> {
         let now = generation(serial, &both);
         let mut explained = [explain(&now, &LiveTable::default(), "192.0.2.7".parse().unwrap())];
-        fill_since(dir.path(), &mut explained);
+        fill_since(dir.path(), &mut explained, &mut []);
         explained[0].feeds.iter().map(|named: &NamedBy| named.since).collect()
     };
     let since = |serial| Some(Since { serial, built_at: u64::from(serial) * 10 });

@@ -3,6 +3,8 @@
 use super::super::problem::{quoted, shown};
 use super::super::{nearest, units};
 use super::{Check, DAY, SECOND};
+use crate::core::domain::Scope;
+use crate::core::feed::{RejectReason, domain_pattern};
 use crate::core::listing::FeedIndex;
 use crate::core::network::{Network, NetworkError};
 use std::collections::HashSet;
@@ -174,6 +176,16 @@ pub(super) fn network(text: &str) -> Result<Network, String> {
         _ => format!(
             "{error}; write an address, a prefix such as 192.0.2.0/24 or 2001:db8::/32, or first-last"
         ),
+    })
+}
+
+/// A domain as configured, with which names are meant.
+pub(super) fn domain(text: &str) -> Result<(Vec<u8>, Scope), String> {
+    domain_pattern(text).map_err(|reason| match reason {
+        RejectReason::TopLevel => {
+            "write a domain of two labels or more, or one with a dot in front".to_owned()
+        }
+        reason => format!("{reason}; write example.com, .example.com or *.example.com"),
     })
 }
 

@@ -121,7 +121,7 @@ fn every_wrong_value_says_what_would_be_right() {
         ),
         (
             FEED.replace("\"plain\"", "\"plian\""),
-            "4: bad format in [[feed]]: \"plian\"; did you mean plain? allowed: plain, score-tsv, spamhaus-text, spamhaus-json, netset, csv",
+            "4: bad format in [[feed]]: \"plian\"; did you mean plain? allowed: plain, score-tsv, spamhaus-text, spamhaus-json, netset, csv, hosts, domains, resolver, adblock, urls",
         ),
         (
             FEED.replace("\"plain\"", "\"csv\""),

@@ -5,11 +5,12 @@ use crate::core::live_set::{Action, entry};
 use crate::core::live_table::LiveTable;
 use crate::core::name::DomainName;
 use crate::core::protection::Reservations;
+use crate::core::subject::Spelled;
 use crate::core::view::Expiry;
 use crate::core::zone::ZoneSpec;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::LazyLock;
 
 mod access;
@@ -45,14 +46,18 @@ fn ask_with<'g>(g: Option<&'g View>, name: &str, qtype: u16, class: u16, transpo
 }
 
 fn ask(g: &View, name: &str, qtype: u16) -> Seen {
-    seen(&ask_with(Some(g), name, qtype, CLASS_IN, Transport::Udp))
+    seen(name, &ask_with(Some(g), name, qtype, CLASS_IN, Transport::Udp))
 }
 
-fn seen(answer: &Answer<'_>) -> Seen {
+fn seen(name: &str, answer: &Answer<'_>) -> Seen {
     let records = match answer.records {
         Records::None => vec![],
         Records::A(codes) => codes.iter().map(Ipv4Addr::to_string).collect(),
-        Records::Txt(texts, address) => texts.iter().map(|text| text.expand(address)).collect(),
+        Records::Txt(texts, subject) => {
+            let wire = wire(name);
+            let name = QuestionName::read(&wire).unwrap();
+            Spelled::default().texts(texts, subject, &name).expanded().collect()
+        }
         Records::Soa(soa) => vec![format!("SOA {}", soa.serial)],
         Records::Ns(zone) => vec![format!("NS {}", zone.ns().len())],
         Records::Text(text) => vec![text.to_owned()],

@@ -3,7 +3,8 @@
 //! | words | content |
 //! |---|---|
 //! | 0..16 | header: [`header`] |
-//! | 16..16 + buckets + 1 | offset of each bucket's first record, in octets from the first record, and where the last ends |
+//! | 16.. | for each bucket the offset of its first record, in octets from the first record, and its filter: [`marks`]; \
+//! then the same for where the last one ends |
 //! | then | records, without gaps; the last word is filled up with zeros |
 //!
 //! A record, without alignment, numbers in the byte order of the machine that built the image:
@@ -26,7 +27,7 @@ pub(super) mod header {
     /// "BTDM" read as bytes on a little-endian machine.
     pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"BTDM");
     /// Changes whenever an older reader would misread the image.
-    pub(crate) const VERSION: u32 = 1;
+    pub(crate) const VERSION: u32 = 2;
     /// Reads differently on a machine of the other byte order.
     pub(crate) const ENDIAN: u32 = 0x0102_0304;
     /// Most words of an image (1 GiB), so that every offset fits its field.
@@ -52,6 +53,8 @@ pub(super) mod header {
     pub(crate) const AT_BRANCHES: usize = 10;
     /// Words of the header.
     pub(crate) const WORDS: usize = 16;
+    /// Words of an entry of the directory.
+    pub(crate) const DIRECTORY_WORDS: usize = 2;
 }
 
 /// In place of a parent's offset: the parent is the zone.
@@ -208,6 +211,14 @@ fn lower(octets: u64) -> u64 {
 fn mix(word: u64) -> u64 {
     let product = u128::from(word ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
     product as u64 ^ (product >> 64) as u64
+}
+
+/// The bits of a hash in the filter of its bucket: two of 32. A name has no record unless both are set, which keeps 19 of
+/// 20 names without one away from the records of a full bucket.
+#[inline]
+pub(super) fn marks(hash: u64) -> u32 {
+    // The bucket is made of the high bits.
+    1u32 << (hash & 31) | 1u32 << (hash >> 5 & 31)
 }
 
 /// Bucket of a hash, `None` when there are none.

@@ -1,12 +1,13 @@
-//! Find: the entries of a body that hold certain addresses, as somebody wrote them.
+//! Find: the entries of a body that hold certain addresses or domains, as somebody wrote them.
 
 use super::reject::printable;
 use super::{BodyError, Rules, decode, lines, read};
+use crate::core::domain::speaks_for;
 use crate::core::entry::Entry;
 use crate::core::network::fold;
 use crate::core::span::Bits;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 /// Most lines shown for one address; further ones are counted.
@@ -41,9 +42,42 @@ pub fn find(rules: &Rules, body: &[u8], addresses: &[IpAddr]) -> Result<Vec<Foun
     collect(&entries.v4, &wanted(addresses, v4), &mut holders);
     collect(&entries.v6, &wanted(addresses, v6), &mut holders);
 
+    written(&text, &holders)
+}
+
+/// Finds the entries that speak for each name, in wire form and lower case, exceptions included; one result per name.
+///
+/// # Errors
+/// As for [`super::parse`].
+pub fn find_domains(rules: &Rules, body: &[u8], names: &[Vec<u8>]) -> Result<Vec<Found>, BodyError> {
+    let text = decode::text(body, rules.max_bytes)?;
+    let domains = read(rules, &text)?.domains;
+    // Each name and all above it, with the places of those asked for: then each entry is one look.
+    let mut asked: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    for (name, place) in names.iter().zip(0..) {
+        let mut rest = &name[..];
+        while let Some((&len, behind)) = rest.split_first() {
+            asked.entry(rest).or_default().push(place);
+            rest = behind.get(usize::from(len)..).unwrap_or_default();
+        }
+    }
+    let mut holders = vec![Holders::default(); names.len()];
+    for entry in domains.iter() {
+        for &place in asked.get(entry.name).into_iter().flatten() {
+            let speaks = names.get(place).is_some_and(|name| speaks_for(entry.name, entry.scope, name));
+            if let Some(holders) = holders.get_mut(place).filter(|_| speaks) {
+                holders.add(entry.line);
+            }
+        }
+    }
+    written(&text, &holders)
+}
+
+/// The lines with these numbers.
+fn written(text: &[u8], holders: &[Holders]) -> Result<Vec<Found>, BodyError> {
     let numbers = holders.iter().flat_map(|holders| &holders.lines);
     let mut texts: BTreeMap<u32, String> = numbers.map(|&line| (line, String::new())).collect();
-    for line in lines::split(&text, usize::MAX) {
+    for line in lines::split(text, usize::MAX) {
         let line = line?;
         if let Some(shown) = texts.get_mut(&line.number) {
             *shown = printable(line.text);
@@ -90,11 +124,17 @@ fn collect<A: Bits>(entries: &[Entry<A>], wanted: &[(A, usize)], holders: &mut [
         let from = wanted.partition_point(|(address, _)| *address < entry.span.first);
         for (_, place) in wanted.iter().skip(from).take_while(|(address, _)| *address <= entry.span.last) {
             let Some(holders) = holders.get_mut(*place) else { continue };
-            if holders.lines.len() < MAX_LINES {
-                holders.lines.push(entry.line);
-            } else {
-                holders.more += 1;
-            }
+            holders.add(entry.line);
+        }
+    }
+}
+
+impl Holders {
+    fn add(&mut self, line: u32) {
+        if self.lines.len() < MAX_LINES {
+            self.lines.push(line);
+        } else {
+            self.more += 1;
         }
     }
 }
@@ -123,6 +163,16 @@ mod tests {
             &["2: 192.0.2.0/24 # wide"],
         ];
         assert_eq!(find_in(text, &asked), expected);
+    }
+
+    #[test]
+    fn shows_entries_of_domains_as_written() {
+        let text = "! list\n||example.com^\n@@||www.example.com^\n||example.net^\n";
+        let names = [b"\x01a\x03www\x07example\x03com".to_vec(), b"\x03org".to_vec()];
+        let found = find_domains(&Rules::new(Format::Adblock), text.as_bytes(), &names).unwrap();
+        let shown = |f: &Found| f.lines.iter().map(|l| format!("{}: {}", l.line, l.text)).collect::<Vec<_>>();
+        assert_eq!(shown(&found[0]), ["2: ||example.com^", "3: @@||www.example.com^"]);
+        assert_eq!(found[1], Found::default());
     }
 
     #[test]

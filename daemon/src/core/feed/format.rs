@@ -18,6 +18,16 @@ pub enum Format {
     Netset,
     /// Delimited columns, one of which holds the address (F13 to F15).
     Csv,
+    /// Sink address and names (F29).
+    Hosts,
+    /// One domain per line (F30).
+    Domains,
+    /// Rules of resolvers (F31).
+    Resolver,
+    /// Rules of content filters (F32).
+    Adblock,
+    /// One URL per line (F33).
+    Urls,
 }
 
 /// What a person needs to know to choose a format.
@@ -36,7 +46,7 @@ pub struct FormatInfo {
 }
 
 /// Every format, in the order of [`Format`].
-pub const FORMATS: [FormatInfo; 6] = [
+pub const FORMATS: [FormatInfo; 11] = [
     FormatInfo {
         format: Format::Plain,
         name: "plain",
@@ -83,6 +93,41 @@ pub const FORMATS: [FormatInfo; 6] = [
                   # END 1 entries\n",
         case: "F13, F14, F15",
     },
+    FormatInfo {
+        format: Format::Hosts,
+        name: "hosts",
+        summary: "sink address, then names, each listed alone; comments begin with #",
+        example: "127.0.0.1 localhost\n0.0.0.0 tracker.example # a note\n0.0.0.0 a.example b.example\n",
+        case: "F29",
+    },
+    FormatInfo {
+        format: Format::Domains,
+        name: "domains",
+        summary: "one domain per line; .name lists the names below as well, *.name only those; comments begin with #, ; or //",
+        example: "# one per line\nbad.example\n.worse.example\n*.host.example\n",
+        case: "F30",
+    },
+    FormatInfo {
+        format: Format::Resolver,
+        name: "resolver",
+        summary: "dnsmasq address=/name/, server=/name/ and local=/name/, unbound local-zone; each lists the names below as well",
+        example: "address=/bad.example/0.0.0.0\nserver=/worse.example/\nlocal-zone: \"host.example\" always_nxdomain\n",
+        case: "F31",
+    },
+    FormatInfo {
+        format: Format::Adblock,
+        name: "adblock",
+        summary: "||name^ lists a domain and the names below, @@||name^ excludes them; other rules are passed over",
+        example: "! Title: example list\n||bad.example^\n@@||good.bad.example^\n||192.0.2.4^\nsite.example##.banner\n",
+        case: "F32",
+    },
+    FormatInfo {
+        format: Format::Urls,
+        name: "urls",
+        summary: "one URL per line, defanged or not, of which the host is listed; comments begin with #",
+        example: "http://192.0.2.5:52873/bin.sh\nhxxp://bad[.]example/x\nhttps://[2001:db8:7::5]/a\n",
+        case: "F33",
+    },
 ];
 
 // `info` indexes by discriminant.
@@ -103,6 +148,19 @@ impl Format {
     /// Its name in the configuration.
     pub fn name(self) -> &'static str {
         self.info().name
+    }
+
+    /// Are its rows names, beside which addresses may stand?
+    pub fn lists_domains(self) -> bool {
+        match self {
+            Self::Plain
+            | Self::ScoreTsv
+            | Self::SpamhausText
+            | Self::SpamhausJson
+            | Self::Netset
+            | Self::Csv => false,
+            Self::Hosts | Self::Domains | Self::Resolver | Self::Adblock | Self::Urls => true,
+        }
     }
 
     /// Its row in [`FORMATS`].
@@ -133,7 +191,8 @@ mod tests {
             let mut rules = Rules::new(info.format);
             rules.column = (info.format == Format::Csv).then(|| Column::Name("dst_ip".into()));
             let parsed = parse(&rules, info.example.as_bytes()).unwrap();
-            assert!(!parsed.entries.is_empty(), "{}", info.name);
+            assert!(!parsed.lists_nothing(), "{}", info.name);
+            assert_eq!(parsed.domains.is_empty(), !info.format.lists_domains(), "{}", info.name);
             assert_eq!(parsed.rejects, [], "{}", info.name);
             assert!(!matches!(parsed.declared, Declared::Missing { .. }), "{}", info.name);
             if let Declared::Rows { stated, found } = parsed.declared {

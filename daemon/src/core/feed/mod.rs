@@ -5,8 +5,8 @@
 //!
 //! In flow order: `decode` turns the body into text, a format splits it with `lines`, `token` reads a word as a
 //! network, `space` decides which of its addresses a feed may list, `builder` counts what became of the line.
-//! `domain` holds the formats that list names; no configuration reaches them yet, so they have a list of their own.
-//! The way back is `find`: from an address to the lines that name it.
+//! `domain` holds the formats that list names.
+//! The way back is `find`: from an address or domain to the lines that name it.
 //!
 //! Bounds: the decoded text is at most [`Rules::max_bytes`], work is linear in it, and the entries take at most about
 //! 24 bytes of memory per byte of text (an IPv6 entry of 48 bytes, doubling growth, from lines of four bytes).
@@ -31,8 +31,8 @@ mod tests;
 mod token;
 
 pub use decode::BodyError;
-pub use domain::{DOMAIN_FORMATS, DomainFormat, DomainFormatInfo, parse_domains};
-pub use find::{Found, MAX_LINES, SourceLine, find};
+pub use domain::{domain_name, domain_pattern};
+pub use find::{Found, MAX_LINES, SourceLine, find, find_domains};
 pub use format::{FORMATS, Format, FormatInfo};
 pub use parsed::{Counts, Declared, MAX_REJECTS, Parsed};
 pub use reject::{Reject, RejectReason};
@@ -109,6 +109,11 @@ fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
         Format::SpamhausJson => spamhaus_json::read,
         Format::Netset => netset::read,
         Format::Csv => csv::read,
+        Format::Hosts => domain::hosts::read,
+        Format::Domains => domain::names::read,
+        Format::Resolver => domain::resolver::read,
+        Format::Adblock => domain::adblock::read,
+        Format::Urls => domain::urls::read,
     };
     read(rules, text)
 }

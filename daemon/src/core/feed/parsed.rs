@@ -41,7 +41,7 @@ pub struct Counts {
     pub special_use: u64,
     /// Lines left out for their score.
     pub below_min_score: u64,
-    /// Well-formed rows that name no address by design, such as AS numbers (F21).
+    /// Well-formed rows that name no address or domain by design, such as AS numbers (F21).
     pub not_applicable: u64,
     /// Accepted lines that were read after a repair: odd blanks or dashes (E04), host bits (E07), brackets (E15).
     pub repaired: u64,
@@ -53,6 +53,13 @@ pub struct Counts {
     pub notes: u64,
     /// Accepted lines whose score was missing or out of range and got the default (E25).
     pub scores_defaulted: u64,
+}
+
+impl Parsed {
+    /// Is nothing listed: no address, and no name but those taken out of others?
+    pub fn lists_nothing(&self) -> bool {
+        self.entries.is_empty() && self.domains.listed() == 0
+    }
 }
 
 impl Counts {

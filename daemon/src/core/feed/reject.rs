@@ -60,6 +60,8 @@ pub enum RejectReason {
     BadQuote,
     /// F30: the root, a top-level domain or `*`, which would list the world.
     TopLevel,
+    /// F30: a name under which the public registers names, such as `co.kr`.
+    PublicSuffix,
     /// F30: an empty label, or one over 63 octets.
     LabelLength,
     /// F30: over 255 octets in wire form.
@@ -114,6 +116,9 @@ impl RejectReason {
             Self::ShortRow => ("short-row", "the row ends before the address column"),
             Self::BadQuote => ("bad-quote", "a quote is not closed on its line, or text follows it"),
             Self::TopLevel => ("top-level", "the root, a top-level domain or `*` would list the world"),
+            Self::PublicSuffix => {
+                ("public-suffix", "a public suffix, under which anybody registers names, would list them all")
+            }
             Self::LabelLength => ("label-length", "a label is empty or longer than 63 octets"),
             Self::NameTooLong => ("name-too-long", "the name is longer than 255 octets"),
             Self::NameCharacter => ("name-character", "a label holds more than letters, digits, `-` and `_`"),

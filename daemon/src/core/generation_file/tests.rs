@@ -2,10 +2,13 @@
 
 use super::*;
 use crate::core::build::{Plan, build};
+use crate::core::domain::{Scope, dotted};
+use crate::core::domain_flat::FlatDomains;
 use crate::core::entry::Entries;
-use crate::core::explain::explain;
+use crate::core::explain::{explain, explain_domain};
+use crate::core::feed::{Format, Rules, domain_name, parse};
 use crate::core::fixture;
-use crate::core::flatten::flatten;
+use crate::core::flatten::{Flat, flatten};
 use crate::core::live_table::LiveTable;
 use proptest::prelude::*;
 use std::net::IpAddr;
@@ -44,7 +47,11 @@ fn generation() -> Generation {
         for (line, (network, value)) in (1..).zip(entries) {
             parsed.push(network.parse().unwrap(), line, *value);
         }
-        Some(Arc::new(flatten(parsed)))
+        flatten(parsed)
+    };
+    let with_domains = |flat: Flat, text: &str| {
+        let domains = parse(&Rules::new(Format::Domains), text.as_bytes()).unwrap().domains;
+        Some(Arc::new(Flat { domains: FlatDomains::new(&domains), ..flat }))
     };
     let reserved = |list: &[&str]| {
         let one =
@@ -53,7 +60,7 @@ fn generation() -> Generation {
     };
     let zones = [
         fixture::zone("a.example", &[(0, "127.0.0.2", "see $"), (1, "127.0.0.4", "")]),
-        fixture::zone("b.example", &[(1, "127.0.0.9", "b")]),
+        ZoneSpec { domains: true, ..fixture::zone("b.example", &[(1, "127.0.0.9", "b")]) },
         fixture::zone("c.example", &[(0, "127.0.0.2", ""), (1, "127.0.0.4", "$$")]),
     ];
     let mut mapped = vec![Reserved {
@@ -65,20 +72,40 @@ fn generation() -> Generation {
         feeds: vec![
             (
                 FeedId::new("one").unwrap(),
-                flat(&[("192.0.2.0/24", 7), ("10.1.2.3", 0), ("2001:db8::/33", 3)]),
+                with_domains(
+                    flat(&[("192.0.2.0/24", 7), ("10.1.2.3", 0), ("2001:db8::/33", 3)]),
+                    ".example.com\nbad.example.net\n",
+                ),
             ),
-            (FeedId::new("two").unwrap(), flat(&[("192.0.2.128/25", 0), ("198.51.100.1-198.51.100.9", 1)])),
+            (
+                FeedId::new("two").unwrap(),
+                with_domains(
+                    flat(&[("192.0.2.128/25", 0), ("198.51.100.1-198.51.100.9", 1)]),
+                    "*.www.example.com\nworse.example.net\n",
+                ),
+            ),
             (FeedId::new("none").unwrap(), None),
         ],
-        exclusions: reserved(&["192.0.2.77", "198.51.100.3-198.51.100.4"]),
+        exclusions: reserved(&["192.0.2.77", "198.51.100.3-198.51.100.4"]).with_domains(vec![
+            ReservedDomain {
+                name: domain_name("safe.www.example.com").unwrap(),
+                scope: Scope::Subtree,
+                reason: "allow.txt:3".to_owned(),
+            },
+        ]),
         protections: Reservations::new(mapped),
         zones: &zones,
         filter_feeds: &[FeedIndex(0)],
     };
     let mut generation = build(&plan, 1_795_000_000, 1_795_000_001).unwrap();
     generation.zones[1].loaded = false;
-    generation.parts[0].copy =
-        Some(FeedCopy { sha256: "ab".repeat(32), fetched_at: 1_794_999_999, entries_v4: 2, entries_v6: 1 });
+    generation.parts[0].copy = Some(FeedCopy {
+        sha256: "ab".repeat(32),
+        fetched_at: 1_794_999_999,
+        entries_v4: 2,
+        entries_v6: 1,
+        domains: 3,
+    });
     generation.lineage =
         Lineage { parents: vec![1_794_000_000], settings: "s".to_owned(), digest: generation.digest() };
     generation
@@ -99,6 +126,22 @@ static GENERATION: LazyLock<(Generation, Vec<u8>)> = LazyLock::new(|| {
 
 fn read(bytes: &[u8]) -> Result<Generation, Damage> {
     GenerationFile::open(memory(bytes))?.generation()
+}
+
+fn names() -> Vec<Vec<u8>> {
+    let texts = [
+        "com",
+        "example.com",
+        "www.example.com",
+        "x.www.example.com",
+        "safe.www.example.com",
+        "bad.example.net",
+        "worse.example.net",
+        "x.worse.example.net",
+        "test",
+        "invalid",
+    ];
+    texts.iter().map(|text| domain_name(text).unwrap()).collect()
 }
 
 fn probes() -> Vec<IpAddr> {
@@ -173,7 +216,25 @@ fn a_generation_comes_back_whole() {
         }
     }
     let manifest = GenerationFile::open(memory(bytes)).unwrap().manifest().clone();
-    assert_eq!((manifest.entries(), manifest.feeds.len()), (3, 3));
+    assert_eq!((manifest.entries(), manifest.feeds.len()), (6, 3));
+    assert_eq!(back.domains, generation.domains);
+    for (back, zone) in back.zones.iter().zip(&generation.zones) {
+        assert_eq!(back.domain_presence(), zone.domain_presence());
+    }
+    assert_ne!(back.zones[1].domain_presence(), &DomainPresence::default());
+    assert!(std::ptr::eq(back.zones[0].domain_presence(), back.zones[2].domain_presence()));
+    for name in names() {
+        let (mut is, mut was) = (explain_domain(&back, &name), explain_domain(generation, &name));
+        if is.exclusions.is_empty() {
+            for named in is.feeds.iter_mut().chain(&mut was.feeds) {
+                // Of entries inside wider ones of other feeds the image knows as much as it needs.
+                named.entry.clear();
+            }
+            assert_eq!(is, was);
+        } else {
+            assert!(is.feeds.is_empty() && !was.feeds.is_empty());
+        }
+    }
 }
 
 #[test]
@@ -184,6 +245,17 @@ fn a_feed_is_read_back_less_what_is_excluded() {
     assert_eq!(shown, ["192.0.2.128/25 0", "198.51.100.1-198.51.100.2 1", "198.51.100.5-198.51.100.9 1"]);
     assert_eq!(back.feed_v6(FeedIndex(0))[0].span, Span::prefix(0x2001_0db8 << 96, 33));
     assert!(back.feed_v4(FeedIndex(2)).is_empty());
+    let domains = |feed| {
+        let flat = back.feed_domains(FeedIndex(feed));
+        names()
+            .into_iter()
+            .filter(|name| flat.deciding(name).is_some_and(|(.., listed)| listed))
+            .map(|name| dotted(&name))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(domains(0), ["example.com", "www.example.com", "x.www.example.com", "bad.example.net"]);
+    assert_eq!(domains(1), ["x.www.example.com", "worse.example.net"]);
+    assert_eq!(domains(2), [""; 0]);
     let named = &explain(&back, &LiveTable::default(), "198.51.100.7".parse().unwrap()).feeds[0];
     assert_eq!(
         (named.feed.as_str(), named.network.as_str(), named.value),
@@ -222,7 +294,7 @@ fn every_refusal_has_its_reason() {
     assert_eq!(refused(&with(0, b"x")), Damage::NoGeneration);
     assert_eq!(refused(&with(8, &BYTE_ORDER.swap_bytes().to_ne_bytes())), Damage::ByteOrder);
     assert_eq!(refused(&with(12, &0u32.to_ne_bytes())), Damage::Version { found: 0 });
-    assert_eq!(refused(&with(12, &2u32.to_ne_bytes())), Damage::Version { found: 2 });
+    assert_eq!(refused(&with(12, &9u32.to_ne_bytes())), Damage::Version { found: 9 });
     let expected = good.len() as u64;
     assert_eq!(refused(&good[..1000]), Damage::Length { expected, found: 1000 });
     assert_eq!(refused(&[good.as_slice(), b"x"].concat()), Damage::Length { expected, found: expected + 1 });
@@ -235,6 +307,8 @@ fn every_refusal_has_its_reason() {
         Section::SpansV6,
         Section::Zones,
         Section::Reservations,
+        Section::Domains,
+        Section::DomainMarks,
     ] {
         let at = section(good, part).start;
         assert_eq!(refused(&with(at, &[good[at] ^ 1])), Damage::Checksum(part));
@@ -264,6 +338,8 @@ fn what_no_writer_writes_is_refused_behind_the_checksums_too() {
         let text = refused(Section::Listings, &change);
         assert!(text.starts_with(said), "{text}");
     }
+    assert_eq!(refused(Section::Domains, &word(0, 0)), "there is no domain table");
+    assert!(refused(Section::Domains, &word(9, 16)).starts_with("the domain table has the wrong size"));
     assert_eq!(refused(Section::Image, &word(0, 0)), "there is no table image");
     assert!(refused(Section::Image, &word(1, 9)).starts_with("the table image has version 9"));
     assert!(refused(Section::Image, &word(3, 16)).starts_with("the table image has the wrong size"));
@@ -276,7 +352,7 @@ fn what_no_writer_writes_is_refused_behind_the_checksums_too() {
     };
     assert_eq!(
         refused(Section::Zones, &spans),
-        "its IPv4 spans cannot be read: a zone has spans outside of it"
+        "its IPv4 spans cannot be read: a zone has a part outside of it"
     );
 }
 
@@ -285,6 +361,10 @@ fn use_up(generation: &Generation) {
     for address in probes() {
         std::hint::black_box(explain(generation, &LiveTable::default(), address));
     }
+    for name in names() {
+        std::hint::black_box(explain_domain(generation, &name));
+    }
+    std::hint::black_box(generation.feed_domains(FeedIndex(0)));
     for zone in &generation.zones {
         for len in [0, 8, 24, 96] {
             let span = Span::prefix(0xc000_0200u32, len);

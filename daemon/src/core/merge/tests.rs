@@ -56,7 +56,7 @@ fn union_of_feeds_splits_at_every_edge() {
 fn exclusions_are_carved_out_of_wider_entries_and_counted() {
     let merged = run(&[flat(&[("192.0.2.0/24", 0)])], &["192.0.2.64/26", "198.51.100.0/24"], &[], &[]);
     assert_eq!(shown(&merged), ["192.0.2.0/26=0.0", "192.0.2.128/25=0.0"]);
-    assert_eq!(merged.held_back[&FeedIndex(0)], HeldBack { excluded: 64, protected: 0 });
+    assert_eq!(merged.held_back[&FeedIndex(0)], HeldBack { excluded: 64, ..HeldBack::default() });
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn protection_keeps_the_listing_but_not_the_drop() {
         shown(&merged),
         ["192.0.2.0-192.0.2.6=0.0,1.0!", "192.0.2.7=0.0,1.0", "192.0.2.8-192.0.2.255=0.0,1.0!"]
     );
-    assert_eq!(merged.held_back[&FeedIndex(1)], HeldBack { excluded: 0, protected: 1 });
+    assert_eq!(merged.held_back[&FeedIndex(1)], HeldBack { protected: 1, ..HeldBack::default() });
     assert!(!merged.held_back.contains_key(&FeedIndex(0)));
 }
 

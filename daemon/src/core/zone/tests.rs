@@ -1,4 +1,5 @@
 use super::*;
+use crate::core::domain_table::DomainTable;
 use crate::core::fixture::{generation, zone};
 use crate::core::live_set::entry;
 use crate::core::protection::Reservations;
@@ -53,8 +54,8 @@ fn each_zone_sees_its_own_feeds_and_codes() {
     assert_eq!(codes(a, &g.table, "192.0.2.1"), ["127.0.0.2"]);
     assert!(codes(a, &g.table, "192.0.2.2").is_empty());
     assert_eq!(codes(b, &g.table, "192.0.2.2"), ["127.0.0.4"]);
-    assert!(Arc::ptr_eq(&a.presence, &c.presence), "same addresses, one presence");
-    assert!(!Arc::ptr_eq(&a.presence, &b.presence));
+    assert!(Arc::ptr_eq(&a.shown.addresses, &c.shown.addresses), "same addresses, one presence");
+    assert!(!Arc::ptr_eq(&a.shown.addresses, &b.shown.addresses));
     assert!(a.presence().any_v4(Span::host(0xc000_0201)) && !a.presence().any_v4(Span::host(0xc000_0202)));
 }
 
@@ -118,7 +119,9 @@ fn names_and_servers_have_defaults() {
 
 #[test]
 fn unchecked_specifications_are_refused_not_served() {
-    let compile = |spec| Zone::compile_all(&[spec], &Listings::default(), &Table::default());
+    let (addresses, domains) = (Table::default(), DomainTable::default());
+    let tables = Tables { addresses: &addresses, domains: &domains };
+    let compile = |spec| Zone::compile_all(&[spec], &Listings::default(), tables);
     let with_name = |name: &str| ZoneSpec { ns: vec![], ..zone(name, &[]) };
     assert!(matches!(compile(with_name("bl..example")), Err(ZoneError::Name(NameError::EmptyLabel(_)))));
     assert!(matches!(

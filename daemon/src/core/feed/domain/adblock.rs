@@ -11,7 +11,7 @@ use crate::core::domain::Scope;
 ///
 /// # Errors
 /// [`BodyError::LongLine`].
-pub(super) fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
+pub(in crate::core::feed) fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
     let mut builder = Builder::new(rules);
     for line in lines::split(text, MAX_LINE) {
         let line = line?;

@@ -15,7 +15,7 @@ const OWN: [&[u8]; 4] = [b"localhost", b"localhost.localdomain", b"local", b"bro
 ///
 /// # Errors
 /// [`BodyError::LongLine`].
-pub(super) fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
+pub(in crate::core::feed) fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
     read_rows(rules, text, &COMMENTS, row)
 }
 

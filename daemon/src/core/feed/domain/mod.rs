@@ -2,45 +2,29 @@
 //!
 //! They are read as the address formats are: every line becomes an entry, a comment or a reject. Addresses among the
 //! names go to the entries of addresses where the format has a place for them. `token` reads a name; no format lists the
-//! root, a top-level domain or a bare `*`.
+//! root, a top-level domain, a public suffix or a bare `*`. `pattern` reads what is no line of a feed.
+//! Scores and columns have no meaning here; the rules for addresses hold for the addresses among the names.
 
-mod adblock;
-mod format;
-mod hosts;
-mod names;
-mod resolver;
+pub(super) mod adblock;
+pub(super) mod hosts;
+pub(super) mod names;
+mod pattern;
+pub(super) mod resolver;
+mod suffix;
 #[cfg(test)]
 mod tests;
 mod token;
-mod urls;
+pub(super) mod urls;
 
-pub use format::{DOMAIN_FORMATS, DomainFormat, DomainFormatInfo};
+pub use pattern::{domain_name, domain_pattern};
 
 use super::builder::{Builder, Extras};
 use super::lines::{self, Comments, Line, MAX_LINE};
 use super::reject::RejectReason;
-use super::{BodyError, Declared, Format, Parsed, Rules, decode};
+use super::{BodyError, Declared, Parsed, Rules};
 use crate::core::domain::{DomainEntry, Scope};
 use crate::core::network::{Network, fold};
 use token::Host;
-
-/// Reads a body as fetched, compressed or not. Of the rules, those for scores and columns have no meaning here; those
-/// for addresses hold for the addresses among the names.
-///
-/// # Errors
-/// [`BodyError`] when the body as a whole is not a list in this format; single bad lines are rejects instead.
-pub fn parse_domains(format: DomainFormat, rules: &Rules, body: &[u8]) -> Result<Parsed, BodyError> {
-    let rules = Rules { format: Format::Plain, column: None, min_score: 0, ..rules.clone() };
-    let text = decode::text(body, rules.max_bytes)?;
-    let read = match format {
-        DomainFormat::Hosts => hosts::read,
-        DomainFormat::Domains => names::read,
-        DomainFormat::Resolver => resolver::read,
-        DomainFormat::Adblock => adblock::read,
-        DomainFormat::Urls => urls::read,
-    };
-    read(&rules, &text)
-}
 
 /// What a line names.
 enum Row {
@@ -90,6 +74,10 @@ fn settle(builder: &mut Builder<'_>, line: Line<'_>, row: Result<Row, RejectReas
             return builder.not_applicable();
         }
         return builder.network(line, Network::host(fold(address)), extras);
+    }
+    let public = |host: &Host| matches!(host, Host::Name(name) if suffix::is_public(name));
+    if !excluded && hosts.iter().any(public) {
+        return builder.reject(line, RejectReason::PublicSuffix);
     }
     let names = hosts.iter().map(|host| match host {
         Host::Name(name) => Some(DomainEntry { name, scope, excluded, line: line.number }),

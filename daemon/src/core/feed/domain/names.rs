@@ -11,7 +11,7 @@ use crate::core::domain::Scope;
 ///
 /// # Errors
 /// [`BodyError::LongLine`].
-pub(super) fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
+pub(in crate::core::feed) fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
     read_rows(rules, text, &COMMENTS, row)
 }
 
@@ -31,13 +31,21 @@ fn row(data: &[u8]) -> Result<Row, RejectReason> {
 /// # Errors
 /// The reason for the reject.
 pub(super) fn scoped(token: &[u8], bare: Scope) -> Result<(Host, Scope), RejectReason> {
-    let (name, scope) = match (token.strip_prefix(b"*."), token.strip_prefix(b".")) {
-        (Some(name), _) => (name, Scope::Below),
-        (_, Some(name)) => (name, Scope::Subtree),
-        _ => return Ok((token::host(token)?, bare)),
-    };
+    let (name, scope) = mark(token, bare);
+    if name.len() == token.len() {
+        return Ok((token::host(token)?, scope));
+    }
     if name.is_empty() {
         return Err(RejectReason::TopLevel);
     }
     Ok((token::host(name)?.no_address()?, scope))
+}
+
+/// The name behind `.` or `*.`, and what the mark means; `bare` without one.
+pub(super) fn mark(token: &[u8], bare: Scope) -> (&[u8], Scope) {
+    match (token.strip_prefix(b"*."), token.strip_prefix(b".")) {
+        (Some(name), _) => (name, Scope::Below),
+        (_, Some(name)) => (name, Scope::Subtree),
+        _ => (token, bare),
+    }
 }

@@ -29,7 +29,7 @@ const CLOSED_ZONES: [&[u8]; 10] = [
 ///
 /// # Errors
 /// [`BodyError::LongLine`].
-pub(super) fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
+pub(in crate::core::feed) fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
     read_rows(rules, text, &COMMENTS, row)
 }
 

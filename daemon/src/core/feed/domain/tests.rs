@@ -1,14 +1,14 @@
-//! One test per format, through [`parse_domains`], and what holds for every body.
+//! One test per format, through [`parse`], and what holds for every body.
 
 use super::*;
 use crate::core::domain::dotted;
-use crate::core::feed::{Declared, MAX_REJECTS};
+use crate::core::feed::{FORMATS, Format, MAX_REJECTS, parse};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-fn parsed(format: DomainFormat, text: &str) -> Parsed {
-    parse_domains(format, &Rules::new(Format::Plain), text.as_bytes()).unwrap()
+fn parsed(format: Format, text: &str) -> Parsed {
+    parse(&Rules::new(format), text.as_bytes()).unwrap()
 }
 
 /// The entries as text with their lines, then the addresses.
@@ -32,32 +32,12 @@ fn refusals(parsed: &Parsed) -> Vec<(u32, &str, RejectReason)> {
 }
 
 #[test]
-fn names_lead_back_to_formats() {
-    for info in &DOMAIN_FORMATS {
-        assert_eq!(DomainFormat::from_name(info.name), Some(info.format));
-        assert_eq!(info.format.name(), info.name);
-        assert_eq!(serde_json::to_value(info.format).unwrap(), info.name);
-        assert_eq!(Format::from_name(info.name), None, "both lists of formats share one space of names");
-    }
-}
-
-#[test]
-fn examples_are_accepted_as_they_stand() {
-    for info in &DOMAIN_FORMATS {
-        let parsed = parsed(info.format, info.example);
-        assert!(!parsed.domains.is_empty() && parsed.counts.accepted > 0, "{}", info.name);
-        assert_eq!(parsed.rejects, [], "{}", info.name);
-        assert_eq!(parsed.declared, Declared::Nothing);
-    }
-}
-
-#[test]
 fn f29_names_of_hosts_files() {
     let text = "# hosts\n127.0.0.1 localhost localhost.localdomain\n::1 ip6-localhost ip6-loopback\n\
         fe80::1%lo0 localhost\n255.255.255.255 broadcasthost\n0.0.0.0 0.0.0.0\n\
         0.0.0.0 tracker.example\n0.0.0.0\tA.example. b.example  # note\r\n127.0.0.1 localhost c.example#x\n\
         0.0.0.0 d.example printer.local\n0.0.0.0 x.invalid\n";
-    let list = parsed(DomainFormat::Hosts, text);
+    let list = parsed(Format::Hosts, text);
     assert_eq!(
         listed(&list),
         ["7 tracker.example", "8 a.example", "8 b.example", "9 c.example", "10 d.example"]
@@ -69,7 +49,7 @@ fn f29_names_of_hosts_files() {
 
     let bad =
         "0.0.0.0\nbad.example\nbad.example 0.0.0.0\n0.0.0.0 com\n0.0.0.0 good.example 192.0.2.1\n0.0.0.0 *\n";
-    let list = parsed(DomainFormat::Hosts, bad);
+    let list = parsed(Format::Hosts, bad);
     assert_eq!(
         refusals(&list),
         [
@@ -88,7 +68,7 @@ fn f29_names_of_hosts_files() {
 fn f30_plain_domains() {
     let text = "# list\n\nBAD.Example.\n.b\u{fc}cher.example ; note\n*.xn--bcher-kva.example // note\n\
         _a.b-c.example\nwww.bad.example\n\u{a0}odd.example\u{a0}\ntest\n";
-    let list = parsed(DomainFormat::Domains, text);
+    let list = parsed(Format::Domains, text);
     assert_eq!(
         listed(&list),
         [
@@ -104,7 +84,7 @@ fn f30_plain_domains() {
     assert_eq!((list.counts.repaired, list.counts.special_use), (1, 1));
     assert_eq!(list.rejects, []);
 
-    let refused = |line: &str| match refusals(&parsed(DomainFormat::Domains, line))[..] {
+    let refused = |line: &str| match refusals(&parsed(Format::Domains, line))[..] {
         [(1, text, reason)] if text == line => reason,
         ref other => panic!("{line}: {other:?}"),
     };
@@ -128,7 +108,7 @@ fn f31_resolver_rules() {
         address=/d.example/\nserver=/e.example/\nlocal=/f.example/\nserver=/corp.example/192.0.2.53\n\
         server:\nlocal-zone: \"g.example\" always_nxdomain\nlocal-zone: h.example. static\n\
         local-zone: \"ok.example\" transparent\nlocal-data: \"g.example A 0.0.0.0\"\naddress=/*.i.example/\n";
-    let list = parsed(DomainFormat::Resolver, text);
+    let list = parsed(Format::Resolver, text);
     assert_eq!(
         listed(&list),
         [
@@ -160,7 +140,7 @@ fn f31_resolver_rules() {
         ("local-zone: \".\" refuse", RejectReason::TopLevel),
         ("bad.example", RejectReason::UnknownRule),
     ] {
-        assert_eq!(refusals(&parsed(DomainFormat::Resolver, line)), [(1, line, reason)]);
+        assert_eq!(refusals(&parsed(Format::Resolver, line)), [(1, line, reason)]);
     }
 }
 
@@ -168,7 +148,7 @@ fn f31_resolver_rules() {
 fn f32_content_filters() {
     let text = "[Adblock Plus 2.0]\n! Title: example\n# note\n||bad.example^\n||Worse.example^$important\n\
         ||192.0.2.4^\n||[2001:db9::4]^$all\n@@||good.bad.example^\n||*.deep.example^\n";
-    let list = parsed(DomainFormat::Adblock, text);
+    let list = parsed(Format::Adblock, text);
     assert_eq!(
         listed(&list)[..4],
         ["4 .bad.example", "5 .worse.example", "8 !.good.bad.example", "9 *.deep.example"]
@@ -178,11 +158,11 @@ fn f32_content_filters() {
     let passed_over = "||cdn.example/banner.js$script\n||bad.example^$third-party\n||bad.example\n\
         ||bad.*^\n||b*d.example^\n||bad.example^path\n||bad.example:8080/^\nsite.example##.banner\n##.ad\n\
         /banner[0-9]+/\n@@||192.0.2.4^\n@@/good/\n&ad=\nbad.example\n|https://bad.example|\n";
-    let list = parsed(DomainFormat::Adblock, passed_over);
+    let list = parsed(Format::Adblock, passed_over);
     assert_eq!(listed(&list), [""; 0]);
     assert_eq!((list.counts.not_applicable, list.counts.lines), (15, 15));
 
-    let list = parsed(DomainFormat::Adblock, "||com^\n||^\n@@||net^\n||a..example^\n");
+    let list = parsed(Format::Adblock, "||com^\n||^\n@@||net^\n||a..example^\n");
     let reasons: Vec<RejectReason> = list.rejects.iter().map(|reject| reject.reason).collect();
     use RejectReason::{Empty, LabelLength, TopLevel};
     assert_eq!(reasons, [TopLevel, Empty, TopLevel, LabelLength]);
@@ -193,7 +173,7 @@ fn f33_hosts_of_urls() {
     let text = "# urls\nhttp://198.51.101.5:52873/bin.sh\nhxxp://bad[.]example/x#y\nhttps://[2600::5]:8443/a\n\
         hxxps[:]//worse(.)example?q\nhttp://user:p@evil.example:80\nftp://Files.Example./\n\
         http://a.example\\b c\nhttp://localhost/\n";
-    let list = parsed(DomainFormat::Urls, text);
+    let list = parsed(Format::Urls, text);
     assert_eq!(
         listed(&list),
         [
@@ -219,20 +199,19 @@ fn f33_hosts_of_urls() {
         ("http://b%61d.example/", RejectReason::NameCharacter),
         ("http://bad.example /x", RejectReason::TrailingText),
     ] {
-        assert_eq!(refusals(&parsed(DomainFormat::Urls, line)), [(1, line, reason)]);
+        assert_eq!(refusals(&parsed(Format::Urls, line)), [(1, line, reason)]);
     }
 }
 
 #[test]
 fn addresses_among_names_follow_the_rules_of_addresses() {
-    let list = parsed(DomainFormat::Urls, "http://10.0.0.1/x\nhttp://[::ffff:198.51.101.1]/\n");
+    let list = parsed(Format::Urls, "http://10.0.0.1/x\nhttp://[::ffff:198.51.101.1]/\n");
     assert_eq!(listed(&list), ["2 198.51.101.1"]);
     assert_eq!(list.counts.special_use, 1);
-    // Scores and columns of other formats change nothing.
-    let rules = Rules { min_score: 9, ..Rules::new(Format::ScoreTsv) };
-    let list = parse_domains(DomainFormat::Urls, &rules, b"http://198.51.101.1/").unwrap();
-    assert_eq!(list.counts.accepted, 1);
-    assert!(parse_domains(DomainFormat::Urls, &rules, b"<!doctype html>").is_err());
+    // Scores of other formats change nothing.
+    let rules = Rules { min_score: 9, ..Rules::new(Format::Urls) };
+    assert_eq!(parse(&rules, b"http://198.51.101.1/").unwrap().counts.accepted, 1);
+    assert!(parse(&rules, b"<!doctype html>").is_err());
 }
 
 /// Bodies made of what such lists are made of, in the wrong order.
@@ -297,9 +276,8 @@ fn list_like() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn every_line_is_counted_once(format in 0..DOMAIN_FORMATS.len(), body in list_like()) {
-        let format = DOMAIN_FORMATS[format].format;
-        let Ok(list) = parse_domains(format, &Rules::new(Format::Plain), &body) else { return Ok(()) };
+    fn every_line_is_counted_once(format in Format::Hosts as usize..FORMATS.len(), body in list_like()) {
+        let Ok(list) = parse(&Rules::new(FORMATS[format].format), &body) else { return Ok(()) };
         let counts = &list.counts;
         let classes = counts.comments + counts.accepted + counts.special_use + counts.not_applicable;
         prop_assert_eq!(counts.lines, classes + counts.rejected_total());
@@ -323,7 +301,7 @@ proptest! {
         let marks = ["", ".", "*."];
         let written: Vec<String> =
             names.iter().map(|(a, b, mark)| format!("{}x{a}.{b}x", marks[*mark])).collect();
-        let list = parsed(DomainFormat::Domains, &written.join("\r\n"));
+        let list = parsed(Format::Domains, &written.join("\r\n"));
         let expected: Vec<String> = written.iter().zip(1..).map(|(name, line)| format!("{line} {name}")).collect();
         prop_assert_eq!(listed(&list), expected);
     }

@@ -53,26 +53,54 @@ pub(super) fn host(token: &[u8]) -> Result<Host, RejectReason> {
     if token.starts_with(b"!") || token.starts_with(b"-") || token.starts_with(b"@@") {
         return Err(RejectReason::Negated);
     }
-    let name = token.strip_suffix(b".").unwrap_or(token);
-    let mut wire = Vec::with_capacity(name.len() + 1);
-    let mut count = 0;
-    let mut top: &[u8] = b"";
-    for label in name.split(|&b| b == b'.') {
-        push_label(&mut wire, label)?;
-        (count, top) = (count + 1, label);
-    }
-    if wire.len() + 1 > MAX_NAME {
-        return Err(RejectReason::NameTooLong);
-    }
-    if SPECIAL.iter().any(|special| top.eq_ignore_ascii_case(special)) {
+    let name = name(token)?;
+    if SPECIAL.contains(&name.top()) {
         return Ok(Host::Special);
     }
+    match name.labels {
+        0 | 1 => Err(RejectReason::TopLevel),
+        _ => Ok(Host::Name(name.wire)),
+    }
+}
+
+/// A name of any number of labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Name {
+    /// Wire form in lower case, without the root.
+    pub(super) wire: Vec<u8>,
+    /// Number of labels.
+    pub(super) labels: usize,
+    /// Where the last label begins in the wire form.
+    top: usize,
+}
+
+impl Name {
+    fn top(&self) -> &[u8] {
+        self.wire.get(self.top..).unwrap_or_default()
+    }
+}
+
+/// Reads a name, a final dot being allowed.
+///
+/// # Errors
+/// The reason for the reject.
+pub(super) fn name(token: &[u8]) -> Result<Name, RejectReason> {
+    let text = token.strip_suffix(b".").unwrap_or(token);
+    let mut name = Name { wire: Vec::with_capacity(text.len() + 1), labels: 0, top: 0 };
+    for label in text.split(|&b| b == b'.') {
+        name.top = name.wire.len() + 1;
+        push_label(&mut name.wire, label)?;
+        name.labels += 1;
+    }
+    if name.wire.len() + 1 > MAX_NAME {
+        return Err(RejectReason::NameTooLong);
+    }
     // No top-level domain is a number, so this is an address in a spelling with two meanings (E05, E06, E11, E20).
-    let hexadecimal = top.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"0x"));
-    if top.iter().all(u8::is_ascii_digit) || hexadecimal {
+    let top = name.top();
+    if top.iter().all(u8::is_ascii_digit) || top.starts_with(b"0x") {
         return Err(RejectReason::AddressName);
     }
-    if count < 2 { Err(RejectReason::TopLevel) } else { Ok(Host::Name(wire)) }
+    Ok(name)
 }
 
 /// Appends one label with its length.

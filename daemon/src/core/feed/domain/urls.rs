@@ -14,7 +14,7 @@ const SCHEME_ENDS: [&[u8]; 3] = [b"://", b"[:]//", b"[://]"];
 ///
 /// # Errors
 /// [`BodyError::LongLine`].
-pub(super) fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
+pub(in crate::core::feed) fn read(rules: &Rules, text: &[u8]) -> Result<Parsed, BodyError> {
     let mut builder = Builder::new(rules);
     for line in lines::split(text, MAX_LINE) {
         let line = line?;
