@@ -60,15 +60,6 @@ fn at(daemon: &Daemon, service: &str) -> SocketAddr {
     events.last().unwrap().field("address").parse().unwrap()
 }
 
-/// Is kdig here? Skips the test if not.
-fn has_kdig() -> bool {
-    let found = Command::new("kdig").arg("--version").output().is_ok();
-    if !found {
-        needs::skip("kdig is missing; it is in Debian's knot-dnsutils");
-    }
-    found
-}
-
 /// What kdig says, asking with these options; it must succeed.
 fn kdig(server: SocketAddr, arguments: &[&str]) -> String {
     let mut command = Command::new("kdig");
@@ -81,7 +72,7 @@ fn kdig(server: SocketAddr, arguments: &[&str]) -> String {
 
 #[test]
 fn kdig_gets_the_same_records_over_every_transport() {
-    if !has_kdig() {
+    if !needs::program("kdig") {
         return;
     }
     let site = site();
@@ -122,7 +113,7 @@ fn kdig_gets_the_same_records_over_every_transport() {
 
 #[test]
 fn kdig_keeps_one_connection_for_several_questions() {
-    if !has_kdig() {
+    if !needs::program("kdig") {
         return;
     }
     let site = site();

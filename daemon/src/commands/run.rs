@@ -110,7 +110,7 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
         let seeds = Seeds::random();
         let serving = Serving::load(&config, &seeds, &stats, &Serving::default())?;
         let mut resumed = Resumed::serve_newest(&config, &live)?;
-        let mut dns = Door::Shut(dns, Box::new(serving));
+        let mut dns = Door::Shut(Box::new((dns, serving)));
         if resumed.serves() {
             dns = Door::Open(dns.open(&live, &stats)?);
         }
@@ -168,14 +168,17 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
 
 /// DNS sockets: bound first, served as soon as there is something to say.
 enum Door {
-    Shut(Bound, Box<Serving>),
+    Shut(Box<(Bound, Serving)>),
     Open(DnsServer),
 }
 
 impl Door {
     fn open(self, live: &Live, stats: &Arc<Stats>) -> Result<DnsServer, DnsError> {
         match self {
-            Self::Shut(bound, serving) => bound.serve(live.clone(), Arc::clone(stats), *serving),
+            Self::Shut(shut) => {
+                let (bound, serving) = *shut;
+                bound.serve(live.clone(), Arc::clone(stats), serving)
+            }
             Self::Open(server) => Ok(server),
         }
     }

@@ -184,7 +184,19 @@ async fn the_same_question_gets_the_same_octets_over_every_transport() {
         assert_eq!(all.quic(&asked).await, expected, "quic {asked:02x?}");
     }
     let dns = &all.rig.stats.dns();
-    assert_eq!([&dns.udp, &dns.tcp, &dns.tls, &dns.https, &dns.quic].map(|n| n.get()), [10, 10, 10, 40, 10]);
+    assert_eq!(
+        [&dns.udp, &dns.tcp, &dns.tls, &dns.https, &dns.quic].map(crate::stats::Counter::get),
+        [10, 10, 10, 40, 10]
+    );
+}
+
+#[tokio::test]
+async fn only_streams_of_messages_are_told_how_long_they_may_be_silent() {
+    let all = Encrypted::example();
+    let asked = with_opt(query("2.0.0.127.bl.example", A), 1232, 0, b"\0\x0b\0\0");
+    assert!(all.tls(&asked).await.ends_with(&[0, 11, 0, 2, 0, 100]));
+    // HTTP has its own ways (RFC 8484 says nothing of it), and QUIC forbids it, as a test below tells.
+    assert!(all.https(b"h2", post(&asked)).await.body().ends_with(&[0, 0]));
 }
 
 #[tokio::test]
