@@ -107,6 +107,8 @@ counters! {
         access: AccessStats,
         /// Replies that the rate limit turned into TC=1 or BADCOOKIE.
         slipped: Counter,
+        /// Questions missing in the query log, because its queue was full.
+        unlogged: Counter,
         /// Time from the arrival of a batch of datagrams in the process until its replies are sent.
         latency: Latency,
     }

@@ -2,7 +2,7 @@
 
 use crate::harness::PATIENCE;
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
@@ -48,15 +48,28 @@ impl Dns {
         self.udp(&question)
     }
 
+    /// The text that a server says of itself under this name of class CH.
+    pub(crate) fn ask_chaos(&self, name: &str) -> String {
+        let mut question = question(name, RecordType::TXT);
+        if let Some(query) = question.queries.first_mut() {
+            query.set_query_class(DNSClass::CH);
+        }
+        said(&Message::from_vec(&self.octets(&question)).unwrap())
+    }
+
     /// Serial of a zone.
     pub(crate) fn serial(&self, zone: &str) -> u32 {
         soa_serial(&self.ask(zone, RecordType::SOA)).unwrap()
     }
 
     fn udp(&self, question: &Message) -> Message {
+        checked(question, &self.octets(question))
+    }
+
+    fn octets(&self, question: &Message) -> Vec<u8> {
         let socket = Udp::connect(self.server);
         socket.send(question);
-        checked(question, &socket.receive())
+        socket.receive()
     }
 }
 

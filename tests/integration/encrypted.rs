@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 /// The name in the certificates.
@@ -318,6 +318,28 @@ impl rustls::client::danger::ServerCertVerifier for Anybody {
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
     }
+}
+
+#[test]
+fn a_lack_of_descriptors_keeps_nobody_out() {
+    let site = site();
+    let own = site.command();
+    let mut command = Command::new("sh");
+    // The daemon has about sixty of its own.
+    command.args(["-c", "ulimit -n 100 && exec \"$0\" \"$@\""]).arg(own.get_program()).args(own.get_args());
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let daemon = Daemon::start(command);
+    let asked = question(&owner("192.0.2.7", "bl.example"), A);
+    let mut held = Vec::new();
+    for _ in 0..200 {
+        let mut connection = Tcp::connect(daemon.address());
+        connection.send(&asked);
+        assert!(!connection.receive().is_empty());
+        held.push(connection);
+    }
+    let (_, status) = site.json(&["status"]);
+    assert!(status["dns"]["crowded_out"].as_u64().unwrap() > 100, "{}", status["dns"]);
+    daemon.stop();
 }
 
 /// Resident memory of a daemon that is its own, in bytes.

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "test code: a step that fails ends the test")]
 #![expect(clippy::panic, reason = "test code: what should have happened is said with the log of the daemon")]
 
+mod access;
 mod checklist;
 mod corpus;
 mod dns;

@@ -108,7 +108,8 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
         let live = Live::default();
         let stats = Arc::new(Stats::default());
         let seeds = Seeds::random();
-        let serving = Serving::load(&config, &seeds, &stats, &Serving::default())?;
+        let mut serving = Serving::load(&config, &seeds, &stats, &Serving::default())?;
+        serving.open_log(&config.dns)?;
         let mut resumed = Resumed::serve_newest(&config, &live)?;
         let mut dns = Door::Shut(Box::new((dns, serving)));
         if resumed.serves() {
@@ -329,7 +330,8 @@ impl Daemon {
         new.control.clone_from(&self.config.control);
         let new = Arc::new(new);
         let exclusions = engine::exclusions(&new)?;
-        let serving = Serving::load(&new, &self.seeds, &self.stats, &self.dns.serving())?;
+        let mut serving = Serving::load(&new, &self.seeds, &self.stats, &self.dns.serving())?;
+        serving.open_log(&new.dns)?;
         self.dns.set_listen(&new.dns).await?;
         self.listening.send_replace(self.dns.local_addrs());
         self.dns.configure(serving);

@@ -115,6 +115,7 @@ fn queries(dns: &DnsStats) -> Vec<String> {
         (&dns.socket_errors, "socket errors"),
         (&dns.crowded_out, "connections closed to make room"),
         (&dns.failed_handshakes, "failed handshakes"),
+        (&dns.unlogged, "missing in the query log"),
     ];
     let mut lines = vec![
         taken.join(", "),

@@ -42,7 +42,7 @@ use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::de::DeTable;
@@ -114,6 +114,17 @@ pub struct Dns {
     pub quota: Option<quota::Settings>,
     /// Networks without a quota.
     pub quota_exempt: Vec<Network>,
+    /// Where questions are logged; `None`: nowhere.
+    pub query_log: Option<QueryLog>,
+}
+
+/// The log of questions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryLog {
+    /// The file, appended to.
+    pub file: PathBuf,
+    /// Every n-th question is logged.
+    pub every: NonZeroU64,
 }
 
 impl Default for Dns {
@@ -137,6 +148,7 @@ impl Default for Dns {
             rate_exempt: Vec::new(),
             quota: None,
             quota_exempt: Vec::new(),
+            query_log: None,
         }
     }
 }

@@ -60,6 +60,8 @@ tables! {
         rate_limit: RateLimit,
         /// How much one client or key may ask.
         quota: Quota,
+        /// A log of questions, for sites that may keep one.
+        query_log: QueryLog,
         /// DNS over TLS (RFC 7858), and the certificate, which the other encrypted ones use too.
         tls: DnsTls,
         /// DNS over HTTPS (RFC 8484), at the path /dns-query.
@@ -142,6 +144,15 @@ tables! {
         ipv6_prefix: u64 = default "64",
         /// Networks without quota. Keys always have one of their own.
         exempt: Vec<Spanned<String>> = optional r#"["192.0.2.0/24"]"#,
+    }
+
+    /// `[dns.query_log]`
+    QueryLog as "[dns.query_log]" {
+        /// Where to: a line of JSON for each question; no log if absent. A relative path starts at the directory of this
+        /// file. After the file was moved away, a reload opens a new one.
+        file: String = optional r#""/var/log/blackthorn/queries.json""#,
+        /// Only every n-th question: 1 to 1000000.
+        every: u64 = default "1",
     }
 
     /// `[[feed]]`

@@ -67,6 +67,17 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Its name, for logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Https => "https",
+            Self::Quic => "quic",
+        }
+    }
+
     /// Does it come from an address that may be forged, and must the reply fit a datagram?
     pub fn is_datagram(self) -> bool {
         self == Self::Udp
@@ -118,6 +129,23 @@ pub enum Rcode {
     BadVers = 16,
     /// A cookie is needed, and this one is not ours (RFC 7873 section 5.2.3).
     BadCookie = 23,
+}
+
+impl Rcode {
+    /// Its mnemonic.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoError => "NOERROR",
+            Self::FormErr => "FORMERR",
+            Self::ServFail => "SERVFAIL",
+            Self::NxDomain => "NXDOMAIN",
+            Self::NotImp => "NOTIMP",
+            Self::Refused => "REFUSED",
+            Self::NotAuth => "NOTAUTH",
+            Self::BadVers => "BADVERS",
+            Self::BadCookie => "BADCOOKIE",
+        }
+    }
 }
 
 /// Extended errors (RFC 8914), told only to those who sent OPT.

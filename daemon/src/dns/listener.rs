@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 /// How long a stopping listener waits for replies under way.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// What listeners share.
 #[derive(Clone, Debug)]
@@ -113,9 +113,9 @@ pub(super) async fn close_all(listeners: Vec<Listener>) {
         closing.spawn(async move {
             let finished = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} });
             match finished.await {
-                Ok(()) => tracing::info!(address = %local, "stopped answering dns over {service}"),
+                Ok(()) => tracing::info!(address = %local, %service, "stopped answering dns"),
                 Err(_) => {
-                    tracing::warn!(address = %local, "stopped answering dns over {service}, cutting off slow clients");
+                    tracing::warn!(address = %local, %service, "stopped answering dns, cutting off slow clients");
                 }
             }
         });

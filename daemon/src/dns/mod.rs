@@ -20,6 +20,7 @@ mod handler;
 mod https;
 mod listener;
 mod message;
+pub mod query_log;
 mod quic;
 mod renewal;
 pub mod serving;
@@ -39,7 +40,7 @@ use crate::live::Live;
 use crate::stats::Stats;
 use bind::Sockets;
 use connections::Connections;
-use listener::{Listener, Shared, close_all, start_all};
+use listener::{GRACE, Listener, Shared, close_all, start_all};
 use renewal::{Fresh, Keeper};
 use serving::Serving;
 use std::net::SocketAddr;
@@ -47,6 +48,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
 /// Why DNS is not served as configured.
 #[derive(Debug, Error)]
@@ -177,9 +179,17 @@ impl DnsServer {
         }
     }
 
-    /// Stops taking questions, finishes the replies under way (for at most five seconds) and closes the sockets.
+    /// Stops taking questions, finishes the replies under way (for at most five seconds), closes the sockets and writes
+    /// what waits for the query log (for as long again).
     pub async fn shutdown(self) {
+        let serving = self.serving();
         close_all(self.listeners).await;
+        if let Some(log) = serving.query_log.clone() {
+            let finished = spawn_blocking(move || log.finish());
+            if tokio::time::timeout(GRACE, finished).await.is_err() {
+                tracing::warn!("the query log is not written to its end");
+            }
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 //!
 //! Counts of limits and quotas outlive a change of settings that leaves them alone.
 
+use super::query_log::QueryLog;
 use super::wire::DEFAULT_UDP_SIZE;
-use crate::config::{ClientSpec, Config, ConnectionLimits, ZoneAccess};
+use crate::config::{self, ClientSpec, Config, ConnectionLimits, ZoneAccess};
 use crate::core::access::Access;
 use crate::core::cookie::{self, Cookie, Secrets};
 use crate::core::coverage::Coverage;
@@ -64,6 +65,8 @@ pub struct Serving {
     unlimited: Coverage,
     /// Counters of the zones of `policy`.
     zones: Vec<ZoneSlot>,
+    /// Who asked for what.
+    pub(super) query_log: Option<Arc<QueryLog>>,
 }
 
 /// Everybody is answered, nothing is told, nobody has a cookie.
@@ -80,6 +83,7 @@ impl Default for Serving {
             rate: rate::Settings::default(),
             unlimited: Coverage::default(),
             zones: Vec::new(),
+            query_log: None,
         }
     }
 }
@@ -123,6 +127,15 @@ pub enum ServingError {
         /// How many.
         found: usize,
     },
+    /// The query log cannot be written.
+    #[error("cannot open the query log {} for appending: {source}", path.display())]
+    QueryLog {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A zone has no usable name; the configuration was not checked.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -132,7 +145,8 @@ pub enum ServingError {
 }
 
 impl Serving {
-    /// Reads the files that the configuration names, and takes over the counts of `before`.
+    /// Reads the files that the configuration names, and takes over the counts of `before`. The query log stays as it is,
+    /// see [`Self::open_log`].
     ///
     /// # Errors
     /// The first file that cannot be used.
@@ -171,7 +185,28 @@ impl Serving {
             rate: dns.rate_limit,
             unlimited: Coverage::new(dns.rate_exempt.iter().copied()),
             zones: config.zones.iter().map(|zone| stats.zone(&zone.name)).collect(),
+            query_log: before.query_log.clone(),
         })
+    }
+
+    /// Opens the query log as configured; one that is open already is opened again, because it may have been moved away.
+    ///
+    /// # Errors
+    /// When it cannot be opened for appending.
+    pub fn open_log(&mut self, dns: &config::Dns) -> Result<(), ServingError> {
+        let Some(settings) = &dns.query_log else {
+            self.query_log = None;
+            return Ok(());
+        };
+        match &self.query_log {
+            Some(log) if log.settings() == settings => log.reopen(),
+            _ => {
+                let log = QueryLog::start(settings.clone())
+                    .map_err(|source| ServingError::QueryLog { path: settings.file.clone(), source })?;
+                self.query_log = Some(Arc::new(log));
+            }
+        }
+        Ok(())
     }
 
     /// Judges the data of a COOKIE option; `None`: there is none, or we do not know cookies.

@@ -1,10 +1,10 @@
 //! The tables of the DNSBL server: addresses, bounds on connections, certificate.
 
 use super::super::problem::Place;
-use super::super::{CertificateFiles, ConnectionLimits, Dns, names, raw};
+use super::super::{CertificateFiles, ConnectionLimits, Dns, QueryLog, names, raw};
 use super::{Check, HOUR, SECOND, inner, list};
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use toml::Spanned;
 
 /// Most threads that answer UDP.
@@ -58,7 +58,14 @@ impl Check<'_, '_> {
             rate_exempt,
             quota,
             quota_exempt,
+            query_log: self.query_log(inner(raw.query_log)),
         }
+    }
+
+    fn query_log(&mut self, raw: raw::QueryLog) -> Option<QueryLog> {
+        let every = self.number(raw.every.as_ref(), "every in [dns.query_log]", 1, 1..=1_000_000);
+        let file = self.path(&raw.file?, "file in [dns.query_log]")?;
+        Some(QueryLog { file, every: NonZeroU64::new(every).unwrap_or(NonZeroU64::MIN) })
     }
 
     fn connection_limits(&mut self, raw: &raw::Dns, default: ConnectionLimits) -> ConnectionLimits {
