@@ -94,6 +94,8 @@ pub struct Dns {
     pub certificate: Option<CertificateFiles>,
     /// Largest reply by UDP in octets, 512 to 4096.
     pub udp_size: u16,
+    /// How long a busy UDP worker waits for more questions before it looks for them, at most a millisecond.
+    pub coalesce: Duration,
     /// NSID; `None`: not told.
     pub nsid: Option<String>,
     /// `version.bind`; `None`: refused.
@@ -138,6 +140,7 @@ impl Default for Dns {
             quic: Vec::new(),
             certificate: None,
             udp_size: 1232,
+            coalesce: Duration::from_micros(50),
             nsid: None,
             version: None,
             hostname: None,

@@ -124,6 +124,11 @@ pub struct Turn<'h> {
 }
 
 impl Turn<'_> {
+    /// How long a busy worker waits for more datagrams before it looks for them.
+    pub(super) fn coalesce(&self) -> Duration {
+        self.serving.coalesce
+    }
+
     /// Replaces `out` by the reply to `message`; `false`: there is none.
     pub fn respond(
         &self,

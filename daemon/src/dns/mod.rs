@@ -48,7 +48,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 
 /// Why DNS is not served as configured.
 #[derive(Debug, Error)]
@@ -185,7 +184,7 @@ impl DnsServer {
         let serving = self.serving();
         close_all(self.listeners).await;
         if let Some(log) = serving.query_log.clone() {
-            let finished = spawn_blocking(move || log.finish());
+            let finished = tokio::task::spawn_blocking(move || log.finish());
             if tokio::time::timeout(GRACE, finished).await.is_err() {
                 tracing::warn!("the query log is not written to its end");
             }

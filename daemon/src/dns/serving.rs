@@ -22,6 +22,7 @@ use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 
 /// Largest file of keys or secrets, in octets.
@@ -53,6 +54,8 @@ pub struct Serving {
     pub(super) policy: Policy,
     /// Largest reply by UDP, in octets.
     pub(super) udp_size: u16,
+    /// How long a busy worker waits for more datagrams.
+    pub(super) coalesce: Duration,
     /// Who we are.
     pub(super) nsid: Option<Box<[u8]>>,
     /// How long a connection may be silent, in units of 100 ms (RFC 7828).
@@ -75,6 +78,7 @@ impl Default for Serving {
         Self {
             policy: Policy::default(),
             udp_size: DEFAULT_UDP_SIZE,
+            coalesce: Duration::ZERO,
             nsid: None,
             idle: idle(ConnectionLimits::default()),
             pass: None,
@@ -177,6 +181,7 @@ impl Serving {
         Ok(Self {
             policy,
             udp_size: dns.udp_size,
+            coalesce: dns.coalesce,
             nsid: dns.nsid.as_ref().map(|nsid| nsid.as_bytes().into()),
             idle: idle(dns.connections),
             pass: Some(seeds.pass),

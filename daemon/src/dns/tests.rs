@@ -466,7 +466,7 @@ async fn every_answer_during_a_swap_is_right_for_one_generation() {
     let rig = Rig::start((*old).clone());
     let (live, done) = (rig.live.clone(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
     let stop = done.clone();
-    let swapping = spawn_blocking(move || {
+    let swapping = tokio::task::spawn_blocking(move || {
         while !stop.load(std::sync::atomic::Ordering::Relaxed) {
             live.publish(new.clone());
             live.publish(old.clone());

@@ -5,6 +5,7 @@ use super::super::{CertificateFiles, ConnectionLimits, Dns, QueryLog, names, raw
 use super::{Check, HOUR, SECOND, inner, list};
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
+use std::time::Duration;
 use toml::Spanned;
 
 /// Most threads that answer UDP.
@@ -48,6 +49,12 @@ impl Check<'_, '_> {
             quic,
             certificate,
             udp_size: self.number(raw.udp_size.as_ref(), "udp_size in [dns]", default.udp_size, 512..=4096),
+            coalesce: Duration::from_micros(self.number(
+                raw.coalesce_us.as_ref(),
+                "coalesce_us in [dns]",
+                50,
+                0..=1000,
+            )),
             nsid: self.parse(raw.nsid.as_ref(), "nsid in [dns]", said),
             version: self.parse(raw.version.as_ref(), "version in [dns]", said),
             hostname: self.parse(raw.hostname.as_ref(), "hostname in [dns]", said),

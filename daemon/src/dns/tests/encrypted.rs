@@ -2,6 +2,7 @@
 //! not do. Other people's clients are asked in the integration tests.
 
 use super::*;
+use crate::stats::Counter;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
@@ -184,10 +185,7 @@ async fn the_same_question_gets_the_same_octets_over_every_transport() {
         assert_eq!(all.quic(&asked).await, expected, "quic {asked:02x?}");
     }
     let dns = &all.rig.stats.dns();
-    assert_eq!(
-        [&dns.udp, &dns.tcp, &dns.tls, &dns.https, &dns.quic].map(crate::stats::Counter::get),
-        [10, 10, 10, 40, 10]
-    );
+    assert_eq!([&dns.udp, &dns.tcp, &dns.tls, &dns.https, &dns.quic].map(Counter::get), [10, 10, 10, 40, 10]);
 }
 
 #[tokio::test]
