@@ -260,15 +260,19 @@ type Tls = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
 
 /// A connection under TLS, whoever is at the other end.
 fn tls(server: SocketAddr) -> Tls {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider));
-    let builder = builder.with_safe_default_protocol_versions().unwrap().dangerous();
-    let builder = builder.with_custom_certificate_verifier(Arc::new(Anybody(provider)));
     let name = rustls::pki_types::ServerName::try_from(NAME).unwrap();
-    let client = rustls::ClientConnection::new(Arc::new(builder.with_no_client_auth()), name).unwrap();
+    let client = rustls::ClientConnection::new(Arc::new(trusting()), name).unwrap();
     let stream = TcpStream::connect(server).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     rustls::StreamOwned::new(client, stream)
+}
+
+/// Settings of a client that takes any certificate.
+fn trusting() -> rustls::ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_safe_default_protocol_versions().unwrap().dangerous();
+    builder.with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth()
 }
 
 /// Takes any certificate, of which the test wants to see which one it is.
@@ -383,7 +387,27 @@ fn a_connection_that_has_asked_takes_at_most_sixteen_kilobytes() {
         connection.read_exact(&mut reply).unwrap();
         connection
     });
-    eprintln!("memory for each connection: {plain} bytes with TCP, {encrypted} bytes with TLS");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut client = trusting();
+    client.alpn_protocols = vec![b"doq".to_vec()];
+    let client = quinn::crypto::rustls::QuicClientConfig::try_from(client).unwrap();
+    endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(client)));
+    let mut with_id_0 = framed.clone();
+    with_id_0[2..4].fill(0);
+    let quic = memory_each(&daemon, || {
+        runtime.block_on(async {
+            let connection = endpoint.connect(at(&daemon, "quic"), NAME).unwrap().await.unwrap();
+            let (mut send, mut receive) = connection.open_bi().await.unwrap();
+            send.write_all(&with_id_0).await.unwrap();
+            send.finish().unwrap();
+            assert!(!receive.read_to_end(1 << 16).await.unwrap().is_empty());
+            connection
+        })
+    });
+    eprintln!("memory for each connection: {plain} bytes with TCP, {encrypted} with TLS, {quic} with QUIC");
     assert!(plain <= 16 << 10, "{plain} bytes for each connection over TCP");
-    assert!(encrypted <= 48 << 10, "{encrypted} bytes for each connection over TLS");
+    assert!(encrypted <= 32 << 10, "{encrypted} bytes for each connection over TLS");
+    assert!(quic <= 128 << 10, "{quic} bytes for each connection over QUIC");
 }

@@ -3,6 +3,9 @@
 //! Whoever breaks the rules loses the connection, with the error of RFC 9250 section 4.3. When more than half of all
 //! seats, or of those of one client, are taken, a client must prove its address before it gets one (RFC 9000 section
 //! 8.1), so that forged addresses cannot crowd out anybody.
+//!
+//! Bounds: [`MAX_STREAMS`] queries at a time on a connection, each of 4 KiB but for the few that `Gathered` lets grow to
+//! 64 KiB, and [`SEND_WINDOW`] octets of replies; below 600 KiB for a client that does its worst.
 
 use super::message::{Framed, Gathered, MAX_MESSAGE, framed};
 use super::renewal::InUse;
