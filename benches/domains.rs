@@ -32,9 +32,9 @@ fn measure(criterion: &mut Criterion, count: usize) -> Result<(), Box<dyn Error>
     let table = table?;
     let case = size(count);
     let once = |value: f64, unit| Samples::new(vec![value], unit);
-    report("domains: build", &case, &once(built.as_secs_f64() * 1000.0, "ms"), None, Aim::None);
+    report("domains, build", &case, &once(built.as_secs_f64() * 1000.0, "ms"), None, Aim::None);
     let octets = (table.words().len() * 4) as f64;
-    report("domains: memory for each", &case, &once(octets / count as f64, "B"), None, Aim::AtMost(32.0));
+    report("domains, memory for each", &case, &once(octets / count as f64, "B"), None, Aim::AtMost(32.0));
 
     let mut peer: HashMap<&[u8], Payload> = HashMap::new();
     peer.extend(rules.iter().map(|rule| (rule.name, rule.payload)));
@@ -84,7 +84,7 @@ fn lookups(
         }
         Ok(())
     };
-    let what = "domains: lookup";
+    let what = "lookup of domains";
     let mut group = Group::new(criterion, Clock::Thread, what, case);
     let (ours, theirs) = (group.time("ours", || (), find_all)?, group.time("peer", || (), get_all)?);
     let each = |all: Samples| all.map("ns", |time| time / probes.len() as f64);

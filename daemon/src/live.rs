@@ -3,8 +3,8 @@
 
 use crate::core::generation::Generation;
 use crate::core::live_table::LiveTable;
-use crate::core::view::View;
-use arc_swap::{ArcSwapOption, Guard};
+use crate::core::view::{Expiry, View};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -45,28 +45,58 @@ impl Live {
     /// Replaces the generation and leaves the live entries as they are. Readers that began with the old one finish
     /// with it.
     pub fn publish(&self, generation: Arc<Generation>) {
-        let overlay = self.load().as_ref().map(|view| Arc::clone(&view.overlay)).unwrap_or_default();
-        self.publish_view(View { generation, overlay });
+        let view = match self.view() {
+            Some(view) => View { generation, ..View::clone(&view) },
+            None => View::bare(generation),
+        };
+        self.publish_view(view);
     }
 
-    /// Replaces both. One caller at a time: what is published last stays.
+    /// Replaces all of it. One caller at a time: what is published last stays.
     pub fn publish_view(&self, view: View) {
         let serial = view.generation.serial;
         self.current.store(Some(Arc::new(view)));
         self.serial.send_replace(Some(serial));
     }
 
-    /// Replaces the live entries and leaves the generation as it is; nothing happens before the first one.
+    /// Replaces the live entries and leaves the rest as it is; nothing happens before the first generation.
     pub fn publish_overlay(&self, overlay: Arc<LiveTable>) {
         if let Some(view) = self.view() {
-            let generation = Arc::clone(&view.generation);
-            self.current.store(Some(Arc::new(View { generation, overlay })));
+            self.current.store(Some(Arc::new(View { overlay, ..View::clone(&view) })));
+        }
+    }
+
+    /// Replaces the times at which zones expire and leaves the rest as it is, if there is a change.
+    pub fn publish_expiries(&self, expiries: Arc<[Expiry]>) {
+        if let Some(view) = self.view().filter(|view| view.expiries != expiries) {
+            self.current.store(Some(Arc::new(View { expiries, ..View::clone(&view) })));
         }
     }
 
     /// Serial of the published generation, and notice of every new one; `None` before the first.
     pub fn serials(&self) -> watch::Receiver<Option<u32>> {
         self.serial.subscribe()
+    }
+}
+
+/// Something that is replaced as a whole, for lock-free readers.
+#[derive(Debug, Default)]
+pub struct Latest<T>(ArcSwap<T>);
+
+impl<T> Latest<T> {
+    /// What was published last. Short-lived use only: see [`Self::get`] for keeping it.
+    pub fn load(&self) -> Guard<Arc<T>> {
+        self.0.load()
+    }
+
+    /// What was published last, to keep.
+    pub fn get(&self) -> Arc<T> {
+        self.0.load_full()
+    }
+
+    /// Replaces it. Readers that began with the old one finish with it.
+    pub fn publish(&self, value: Arc<T>) {
+        self.0.store(value);
     }
 }
 

@@ -9,7 +9,7 @@ use blackthorn::core::generation::{FeedCopy, Generation, Lineage};
 use blackthorn::core::generation_file::{checksum, encode};
 use blackthorn::core::listing::FeedIndex;
 use blackthorn::core::protection::{Reservations, Reserved};
-use blackthorn::core::zone::{ZoneFeed, ZoneLive, ZoneSpec};
+use blackthorn::core::zone::{Ent, ZoneFeed, ZoneLive, ZoneSpec};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -37,6 +37,9 @@ fn zone(name: &str, feeds: &[(u16, [u8; 4], &str)]) -> ZoneSpec {
         negative_ttl: 300,
         ns: vec![format!("ns1.{name}"), "ns.example.net".to_owned()],
         contact: None,
+        ent: Ent::Exact,
+        max_age: None,
+        retired: None,
     }
 }
 

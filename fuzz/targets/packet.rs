@@ -78,7 +78,7 @@ static SERVED: LazyLock<[Handler; 3]> = LazyLock::new(|| {
     let lives = [Live::default(), Live::default(), Live::default()];
     let generation = Arc::new(generation());
     lives[0].publish(Arc::clone(&generation));
-    lives[1].publish_view(View { generation, overlay: Arc::new(overlay) });
+    lives[1].publish_view(View { overlay: Arc::new(overlay), ..View::bare(generation) });
     lives.map(|live| Handler::new(live, Arc::default()))
 });
 

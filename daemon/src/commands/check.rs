@@ -4,8 +4,10 @@ use super::text::{columns, counted, section};
 use super::{Verdict, output};
 use crate::cli;
 use crate::config::Config;
+use crate::dns::serving::{Seeds, Serving};
 use crate::engine::disk::Disk;
 use crate::engine::status::{FeedState, FeedStatus};
+use crate::stats::Stats;
 use serde::Serialize;
 use std::error::Error;
 
@@ -61,6 +63,9 @@ fn check(config: &Config) -> Report {
         Ok(generation) => generation,
         Err(error) => return invalid(&error.to_string()),
     };
+    if let Err(error) = Serving::load(config, &Seeds::random(), &Stats::default(), &Serving::default()) {
+        return invalid(&error.to_string());
+    }
     let feeds = disk.feeds();
     let unusable = |feed: &FeedStatus| Some(format!("feed {}: {}", feed.id, feed.last_error.as_ref()?));
     let mut warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();

@@ -9,6 +9,7 @@ use crate::collector::{FetchError, Fetcher};
 use crate::config::{self, Config, ConfigErrors};
 use crate::control::report::{Process, Reload};
 use crate::control::{self, Control, ControlError};
+use crate::dns::serving::{Seeds, Serving, ServingError};
 use crate::dns::{BindError, Bound, DnsServer};
 use crate::engine::live_entries::LiveEntries;
 use crate::engine::{self, Command, Engine, ExcludeError, Resumed, unix_now};
@@ -51,6 +52,8 @@ pub(super) enum RunError {
     #[error(transparent)]
     Dns(#[from] BindError),
     #[error(transparent)]
+    Serving(#[from] ServingError),
+    #[error(transparent)]
     Control(#[from] ControlError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -71,6 +74,8 @@ enum ReloadError {
     Config(#[from] ConfigErrors),
     #[error(transparent)]
     Dns(#[from] BindError),
+    #[error(transparent)]
+    Serving(#[from] ServingError),
     #[error(transparent)]
     Exclude(#[from] ExcludeError),
     #[error("the engine is gone")]
@@ -103,8 +108,10 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
     runtime.block_on(async {
         let live = Live::default();
         let stats = Arc::new(Stats::default());
+        let seeds = Seeds::random();
+        let serving = Serving::load(&config, &seeds, &stats, &Serving::default())?;
         let mut resumed = Resumed::serve_newest(&config, &live)?;
-        let mut dns = Door::Shut(dns);
+        let mut dns = Door::Shut(dns, Box::new(serving));
         if resumed.serves() {
             dns = Door::Open(dns.open(&live, &stats)?);
         }
@@ -116,7 +123,7 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
         let entries = Arc::clone(&live_entries);
         let mut engine = Engine::new(Arc::clone(&config), store, fetcher, entries, resumed);
         let listening = watch::Sender::new(Vec::new());
-        engine.verify_with(listening.subscribe(), Arc::clone(&stats));
+        engine.verify_with(listening.subscribe(), seeds.pass, Arc::clone(&stats));
         engine.first_cycle().await;
         let status = engine.status();
         let (live_entries, live_entries_stopped) =
@@ -151,6 +158,7 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
             live_entries_stopped,
             process,
             stats,
+            seeds,
             notifier,
         };
         daemon.wait(signals, engine_stopped).await
@@ -159,14 +167,14 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
 
 /// DNS sockets: bound first, served as soon as there is something to say.
 enum Door {
-    Shut(Bound),
+    Shut(Bound, Box<Serving>),
     Open(DnsServer),
 }
 
 impl Door {
     fn open(self, live: &Live, stats: &Arc<Stats>) -> Result<DnsServer, BindError> {
         match self {
-            Self::Shut(bound) => bound.serve(live.clone(), Arc::clone(stats)),
+            Self::Shut(bound, serving) => bound.serve(live.clone(), Arc::clone(stats), *serving),
             Self::Open(server) => Ok(server),
         }
     }
@@ -223,6 +231,7 @@ struct Daemon {
     live_entries_stopped: oneshot::Receiver<()>,
     process: watch::Sender<Process>,
     stats: Arc<Stats>,
+    seeds: Seeds,
     notifier: Arc<Notifier>,
 }
 
@@ -300,10 +309,10 @@ impl Daemon {
         new.control.clone_from(&self.config.control);
         let new = Arc::new(new);
         let exclusions = engine::exclusions(&new)?;
-        if new.dns != self.config.dns {
-            self.dns.set_listen(&new.dns.listen).await?;
-            self.listening.send_replace(self.dns.local_addrs());
-        }
+        let serving = Serving::load(&new, &self.seeds, &self.stats, &self.dns.serving())?;
+        self.dns.set_listen(&new.dns.listen).await?;
+        self.listening.send_replace(self.dns.local_addrs());
+        self.dns.configure(serving);
         for change in &changes.restart {
             tracing::warn!("{change}: takes effect at the next start");
         }
@@ -323,13 +332,13 @@ impl Daemon {
     }
 
     fn log_stats(&self) {
-        let dns = &self.stats.dns;
+        let dns = self.stats.dns();
         tracing::info!(
             udp = dns.udp.get(),
             tcp = dns.tcp.get(),
             listed = dns.listed.get(),
             not_listed = dns.not_listed.get(),
-            dropped = dns.dropped.get(),
+            dropped = dns.dropped.total(),
             "statistics"
         );
     }

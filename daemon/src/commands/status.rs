@@ -8,7 +8,8 @@ use crate::engine::status::{
     FeedState, FeedStatus, FilterStatus, GenerationStatus, HoldStatus, VerifierStatus, ZoneStatus,
 };
 use crate::engine::unix_now;
-use crate::stats::DnsStats;
+use crate::stats::{Counter, DnsStats, ZoneStats};
+use std::collections::BTreeMap;
 use std::error::Error;
 
 /// Asks the daemon and prints its answer.
@@ -20,7 +21,7 @@ pub(super) fn run(args: &cli::Status) -> Result<Verdict, Box<dyn Error>> {
 }
 
 fn text(status: &Status, now: u64) -> String {
-    let Status { process, engine, live, dns } = status;
+    let Status { process, engine, live, dns, zones } = status;
     let title = format!(
         "blackthorn {}, pid {}, up {}\n",
         process.version,
@@ -34,7 +35,7 @@ fn text(status: &Status, now: u64) -> String {
         + &section("generation", &generation(&engine.generation, engine.hold.as_ref(), now))
         + &section("live", &[self::live(live)])
         + &section("feeds", &feeds(&engine.feeds))
-        + &section("zones", &columns(&engine.zones.iter().map(zone).collect::<Vec<_>>(), &[]))
+        + &section("zones", &self::zones(&engine.zones, zones, now))
         + &section("filter", &filter(&engine.filter))
         + &section("verifier", &verifier(&engine.verifier, now))
         + &section("warnings", &engine.warnings)
@@ -49,6 +50,17 @@ fn config(process: &Process, now: u64) -> Vec<String> {
 }
 
 fn queries(dns: &DnsStats) -> Vec<String> {
+    let transports = [
+        (&dns.udp, "by UDP"),
+        (&dns.tcp, "by TCP"),
+        (&dns.tls, "by TLS"),
+        (&dns.https, "by HTTPS"),
+        (&dns.quic, "by QUIC"),
+    ];
+    let mut taken = counts(&transports);
+    if dns.connections.get() > 0 {
+        taken.push(counted(dns.connections.get(), "connection", "connections"));
+    }
     let rcodes = [
         (&dns.rcodes.noerror, "NOERROR"),
         (&dns.rcodes.nxdomain, "NXDOMAIN"),
@@ -56,27 +68,51 @@ fn queries(dns: &DnsStats) -> Vec<String> {
         (&dns.rcodes.servfail, "SERVFAIL"),
         (&dns.rcodes.formerr, "FORMERR"),
         (&dns.rcodes.notimp, "NOTIMP"),
+        (&dns.rcodes.notauth, "NOTAUTH"),
         (&dns.rcodes.badvers, "BADVERS"),
+        (&dns.rcodes.badcookie, "BADCOOKIE"),
     ];
-    let named = |parts: &[String]| parts.join(", ");
-    let rcodes: Vec<String> = rcodes
-        .iter()
-        .filter(|(count, _)| count.get() > 0)
-        .map(|(count, name)| format!("{} {name}", number(count.get())))
-        .collect();
-    let trouble =
-        [(&dns.truncated, "truncated"), (&dns.dropped, "dropped"), (&dns.socket_errors, "socket errors")];
-    let trouble = trouble.map(|(count, name)| format!("{} {name}", number(count.get())));
-    let taken = format!(
-        "{} by UDP, {} by TCP on {}",
-        number(dns.udp.get()),
-        number(dns.tcp.get()),
-        counted(dns.connections.get(), "connection", "connections")
-    );
-    let listed = format!("{} listed, {} not listed", number(dns.listed.get()), number(dns.not_listed.get()));
-    let mut lines = vec![taken, listed, named(&rcodes), named(&trouble)];
+    let access = [
+        (&dns.access.keyed, "with a key"),
+        (&dns.access.refused, "refused to the client"),
+        (&dns.access.quota, "beyond a quota"),
+        (&dns.access.emptied, "answered empty"),
+        (&dns.access.coded, "answered with the code for all"),
+        (&dns.access.uncounted, "not counted against a quota"),
+    ];
+    let dropped = [
+        (&dns.dropped.no_query, "dropped: no query"),
+        (&dns.dropped.port, "dropped for their port"),
+        (&dns.dropped.access, "dropped for their client"),
+        (&dns.dropped.rate, "dropped above the rate limit"),
+    ];
+    let trouble = [
+        (&dns.truncated, "truncated"),
+        (&dns.slipped, "slipped through the rate limit"),
+        (&dns.socket_errors, "socket errors"),
+    ];
+    let mut lines = vec![
+        taken.join(", "),
+        format!("{} listed, {} not listed", number(dns.listed.get()), number(dns.not_listed.get())),
+        counts(&rcodes).join(", "),
+        counts(&access).join(", "),
+        [counts(&dropped), counts(&trouble)].concat().join(", "),
+    ];
+    if let (Some(half), Some(most)) = (dns.latency.quantile(500), dns.latency.quantile(990)) {
+        lines.push(format!(
+            "answered by UDP within {} us (half of them), {} us (99 %)",
+            number(half),
+            number(most)
+        ));
+    }
     lines.retain(|line| !line.is_empty());
     lines
+}
+
+/// What was counted at all.
+fn counts(counters: &[(&Counter, &str)]) -> Vec<String> {
+    let counted = counters.iter().filter(|(count, _)| count.get() > 0);
+    counted.map(|(count, name)| format!("{} {name}", number(count.get()))).collect()
 }
 
 fn generation(generation: &GenerationStatus, hold: Option<&HoldStatus>, now: u64) -> Vec<String> {
@@ -140,9 +176,21 @@ fn feeds(feeds: &[FeedStatus]) -> Vec<String> {
     [Some(ok)].into_iter().chain(others).flatten().collect()
 }
 
-fn zone(zone: &ZoneStatus) -> [String; 3] {
-    let state = if zone.loaded { "" } else { "NO DATA, answers SERVFAIL" };
-    [zone.name.clone(), zone.feeds.join(", "), state.to_owned()]
+fn zones(zones: &[ZoneStatus], counters: &BTreeMap<String, ZoneStats>, now: u64) -> Vec<String> {
+    let line = |zone: &ZoneStatus| {
+        let asked = counters.get(&zone.name).map(|counters| {
+            let ZoneStats { questions, listed, .. } = counters;
+            format!("{} questions, {} listed", number(questions.get()), number(listed.get()))
+        });
+        let state = match zone.expires_at {
+            _ if zone.retired => "closed".to_owned(),
+            _ if !zone.loaded => "NO DATA, answers SERVFAIL".to_owned(),
+            Some(at) if at <= now => format!("EXPIRED {}, answers SERVFAIL", ago(now, at)),
+            _ => String::new(),
+        };
+        [zone.name.clone(), zone.feeds.join(", "), asked.unwrap_or_default(), state]
+    };
+    columns(&zones.iter().map(line).collect::<Vec<_>>(), &[])
 }
 
 fn filter(filter: &FilterStatus) -> Vec<String> {
@@ -198,6 +246,7 @@ fn verifier(verifier: &VerifierStatus, now: u64) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::engine::status::{EngineStatus, FilterCounter, InterfaceState, LastRound};
+    use std::time::Duration;
 
     const NOW: u64 = 1_795_000_000;
 
@@ -214,6 +263,10 @@ mod tests {
             sha256: None,
             counts: Default::default(),
         }
+    }
+
+    fn zone(loaded: bool) -> ZoneStatus {
+        ZoneStatus { name: String::new(), loaded, feeds: Vec::new(), expires_at: None, retired: false }
     }
 
     fn process() -> Process {
@@ -236,6 +289,13 @@ mod tests {
         dns.listed.add_one();
         dns.rcodes.noerror.add_one();
         dns.rcodes.refused.add_one();
+        dns.dropped.rate.add_one();
+        dns.truncated.add(2);
+        dns.access.quota.add_one();
+        dns.latency.bucket(Duration::from_micros(30)).add_one();
+        let asked = ZoneStats::default();
+        asked.questions.add(1_235);
+        asked.listed.add_one();
         let reload = Reload { at: NOW - 300, error: Some("b.toml:3: unknown key".to_owned()) };
         let interface = |name: &str, mode: Option<&str>, note: Option<&str>| InterfaceState {
             name: name.to_owned(),
@@ -271,10 +331,12 @@ mod tests {
                 zones: vec![
                     ZoneStatus {
                         name: "bl.example".to_owned(),
-                        loaded: true,
                         feeds: vec!["a".to_owned(), "b".to_owned()],
+                        ..zone(true)
                     },
-                    ZoneStatus { name: "new.example".to_owned(), loaded: false, feeds: vec!["e".to_owned()] },
+                    ZoneStatus { name: "new.example".to_owned(), feeds: vec!["e".to_owned()], ..zone(false) },
+                    ZoneStatus { name: "old.example".to_owned(), expires_at: Some(NOW - 60), ..zone(true) },
+                    ZoneStatus { name: "gone.example".to_owned(), retired: true, ..zone(true) },
                 ],
                 filter: FilterStatus {
                     action: "drop".to_owned(),
@@ -310,6 +372,7 @@ mod tests {
             },
             live: LiveCounts { blocks: 1_234, allows: 1 },
             dns,
+            zones: BTreeMap::from([("bl.example".to_owned(), asked)]),
         };
         assert_eq!(
             text(&status, NOW),
@@ -319,10 +382,12 @@ blackthorn 1.2.3, pid 4711, up 2h
               reload 5m ago REFUSED, the old one stays in force: b.toml:3: unknown key
   dns         127.0.0.1:5300
               [::1]:5300
-  queries     1,234 by UDP, 1 by TCP on 1 connection
+  queries     1,234 by UDP, 1 by TCP, 1 connection
               1 listed, 0 not listed
               1 NOERROR, 1 REFUSED
-              0 truncated, 0 dropped, 0 socket errors
+              1 beyond a quota
+              1 dropped above the rate limit, 2 truncated
+              answered by UDP within 32 us (half of them), 32 us (99 %)
   generation  1794999999, built 3m ago in 1,200 ms
               120,430 IPv4 addresses in 1,000 segments, 1 IPv6 segment
               2,000 domains, table 52.0 KiB
@@ -333,8 +398,10 @@ blackthorn 1.2.3, pid 4711, up 2h
   feeds       2 ok
               1 waiting: e
               2 FAILING: b, d
-  zones       bl.example   a, b
-              new.example  e     NO DATA, answers SERVFAIL
+  zones       bl.example    a, b  1,235 questions, 1 listed
+              new.example   e                                NO DATA, answers SERVFAIL
+              old.example                                    EXPIRED 1m ago, answers SERVFAIL
+              gone.example                                   closed
   filter      drop
               eth0  native
               wg0   NOT ATTACHED  no such interface
@@ -359,7 +426,8 @@ blackthorn 1.2.3, pid 4711, up 2h
         };
         let process = Process { started_at: NOW, reload: Some(Reload { at: NOW, error: None }), ..process() };
         let live = LiveCounts::default();
-        let shown = text(&Status { process, engine, live, dns: DnsStats::default() }, NOW);
+        let shown =
+            text(&Status { process, engine, live, dns: DnsStats::default(), zones: BTreeMap::new() }, NOW);
         assert!(shown.starts_with("blackthorn 1.2.3, pid 4711, up 0s\n"), "{shown}");
         for line in [
             "              reloaded just now\n",

@@ -27,12 +27,13 @@ pub(super) enum Shown {
 
 pub(super) fn render(shown: Shown) -> String {
     let mut text = HEAD.to_owned();
-    table(Root::KEYS, shown, &mut text);
+    table(Root::KEYS, "", shown, &mut text);
     text
 }
 
-/// Values first: in TOML, a key behind a table header belongs to that table.
-fn table(keys: &[Key], shown: Shown, text: &mut String) {
+/// Values first: in TOML, a key behind a table header belongs to that table. `path` is that of the table, with a dot
+/// behind it.
+fn table(keys: &[Key], path: &str, shown: Shown, text: &mut String) {
     for key in keys {
         if let Shape::Value | Shape::Inline(_) = key.shape {
             text.push('\n');
@@ -43,8 +44,10 @@ fn table(keys: &[Key], shown: Shown, text: &mut String) {
         if let Shape::Table(inner) | Shape::Tables(inner) = key.shape {
             text.push('\n');
             doc(key, "", text);
-            text.push_str(&format!("{}\n", key.example()));
-            table(inner, shown, text);
+            let name = format!("{path}{}", key.name);
+            let list = matches!(key.shape, Shape::Tables(_));
+            text.push_str(&if list { format!("[[{name}]]\n") } else { format!("[{name}]\n") });
+            table(inner, &format!("{name}."), shown, text);
         }
     }
 }

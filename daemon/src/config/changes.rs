@@ -1,6 +1,6 @@
 //! What differs between two configurations, and whether a reload can apply it.
 
-use super::{Config, Exclude, Feed, Filter};
+use super::{Config, Dns, Exclude, Feed, Filter, ZoneAccess};
 use crate::core::entry::FeedId;
 use crate::core::listing::FeedIndex;
 use crate::core::zone::ZoneSpec;
@@ -37,6 +37,9 @@ impl Config {
         }
         if self.dns.listen != new.dns.listen {
             changes.reload.push(format!("dns.listen: {:?} to {:?}", self.dns.listen, new.dns.listen));
+        }
+        if asked(&self.dns) != asked(&new.dns) {
+            changes.reload.push("dns: clients, limits or what it says of itself changed".into());
         }
         by_name("feed", feeds(self), &feeds(new), &mut changes.reload);
         by_name("zone", zones(self), &zones(new), &mut changes.reload);
@@ -75,17 +78,25 @@ fn feeds(config: &Config) -> BTreeMap<&str, &Feed> {
     config.feeds.iter().map(|feed| (feed.id.as_str(), feed)).collect()
 }
 
-/// Zones, with their feeds by name: the number of a feed changes when another is put before it.
-fn zones(config: &Config) -> BTreeMap<&str, (ZoneSpec, Vec<Option<&FeedId>>)> {
-    let view = |zone: &ZoneSpec| {
+/// A zone, its clients, and its feeds by name: the number of a feed changes when another is put before it.
+type ZoneView<'a> = (ZoneSpec, Option<&'a ZoneAccess>, Vec<Option<&'a FeedId>>);
+
+fn zones(config: &Config) -> BTreeMap<&str, ZoneView<'_>> {
+    let view = |(number, zone): (usize, &ZoneSpec)| {
         let feeds = zone.feeds.iter().map(|member| config.feed_id(member.feed)).collect();
         let mut zone = zone.clone();
         for member in &mut zone.feeds {
             member.feed = FeedIndex(0);
         }
-        (zone, feeds)
+        (zone, config.zone_access.get(number), feeds)
     };
-    config.zones.iter().map(|zone| (zone.name.as_str(), view(zone))).collect()
+    let zones = config.zones.iter().enumerate();
+    zones.map(|(number, zone)| (zone.name.as_str(), view((number, zone)))).collect()
+}
+
+/// Who is asked about what, without where and by whom it is answered.
+fn asked(dns: &Dns) -> Dns {
+    Dns { listen: Vec::new(), workers: None, ..dns.clone() }
 }
 
 fn filter(config: &Config) -> (Filter, Vec<Option<&FeedId>>) {

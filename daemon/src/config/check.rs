@@ -3,18 +3,19 @@
 //! Every value is checked even when others are wrong. What cannot be used is reported and left out, so a result
 //! with errors in the report is not a configuration; the caller drops it.
 
+mod access;
 mod values;
 
 use super::problem::{Place, Report, quoted};
 use super::warnings::Places;
-use super::{Config, Control, Dns, Exclude, Feed, Filter, Source, names, raw, units, warnings};
+use super::{Config, Control, Dns, Exclude, Feed, Filter, Source, ZoneAccess, names, raw, units, warnings};
 use crate::core::entry::FeedId;
 use crate::core::feed::{self, Column, FORMATS, Format};
 use crate::core::filter_plan::Mode;
 use crate::core::gate;
 use crate::core::listing::FeedIndex;
 use crate::core::text::{TextError, check_text};
-use crate::core::zone::{ZoneFeed, ZoneLive, ZoneSpec};
+use crate::core::zone::{Ent, ZoneFeed, ZoneLive, ZoneSpec};
 use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -40,12 +41,22 @@ pub(super) fn check(root: raw::Root, path: PathBuf, base: &Path, report: &mut Re
     let state_dir = check.path_or(root.state_dir, "/var/lib/blackthorn", "state_dir");
     let dns = check.dns(inner(root.dns));
     let feeds = check.feeds(&list(root.feed));
-    let zones = check.zones(list(root.zone));
+    let (zones, zone_access) = check.zones(list(root.zone)).into_iter().unzip();
     let exclude = check.exclude(inner(root.exclude));
     let filter = check.filter(inner(root.filter));
     let control = check.control(inner(root.control));
-    let config =
-        Config { path, state_dir, dns, feeds, zones, exclude, filter, control, warnings: Vec::new() };
+    let config = Config {
+        path,
+        state_dir,
+        dns,
+        feeds,
+        zones,
+        zone_access,
+        exclude,
+        filter,
+        control,
+        warnings: Vec::new(),
+    };
     warnings::warn(&config, &places, report);
     config
 }
@@ -63,13 +74,30 @@ impl Check<'_, '_> {
     fn dns(&mut self, raw: raw::Dns) -> Dns {
         let workers = raw.workers.as_ref();
         let workers = workers.map(|_| self.number(workers, "workers in [dns]", 1, 1..=MAX_WORKERS));
-        let workers = workers.and_then(NonZeroUsize::new);
-        let Some(listen) = raw.listen else {
-            return Dns { listen: vec![SocketAddr::from(([127, 0, 0, 1], 5300))], workers };
-        };
         let hint = "write an address and a port, such as \"127.0.0.1:5300\" or \"[::1]:5300\"";
         let parse = |text: &str| text.parse().map_err(|_| hint);
-        Dns { listen: self.each_once(listen.get_ref(), "listen in [dns]", parse), workers }
+        let listen = match raw.listen {
+            Some(listen) => self.each_once(listen.get_ref(), "listen in [dns]", parse),
+            None => vec![SocketAddr::from(([127, 0, 0, 1], 5300))],
+        };
+        let said = |text: &str| names::said_of_itself(text);
+        let (rate_limit, rate_exempt) = self.rate_limit(inner(raw.rate_limit));
+        let (quota, quota_exempt) = self.quota(inner(raw.quota));
+        Dns {
+            listen,
+            workers: workers.and_then(NonZeroUsize::new),
+            udp_size: self.number(raw.udp_size.as_ref(), "udp_size in [dns]", 1232, 512..=4096),
+            nsid: self.parse(raw.nsid.as_ref(), "nsid in [dns]", said),
+            version: self.parse(raw.version.as_ref(), "version in [dns]", said),
+            hostname: self.parse(raw.hostname.as_ref(), "hostname in [dns]", said),
+            cookies: raw.cookies.is_none_or(|cookies| *cookies.get_ref()),
+            cookie_secrets: raw.cookie_secrets.and_then(|path| self.path(&path, "cookie_secrets in [dns]")),
+            clients: self.clients(raw.clients, "[dns]", None).unwrap_or_default(),
+            rate_limit,
+            rate_exempt,
+            quota,
+            quota_exempt,
+        }
     }
 
     fn feeds(&mut self, raw: &[Spanned<raw::Feed>]) -> Vec<Feed> {
@@ -220,7 +248,7 @@ impl Check<'_, '_> {
         self.duration(value, "refresh in [[feed]]", default, (least, 90 * DAY), why)
     }
 
-    fn zones(&mut self, raw: Vec<Spanned<raw::Zone>>) -> Vec<ZoneSpec> {
+    fn zones(&mut self, raw: Vec<Spanned<raw::Zone>>) -> Vec<(ZoneSpec, ZoneAccess)> {
         let name = |zone: &Spanned<raw::Zone>| names::zone_name(zone.get_ref().name.as_ref()?.get_ref()).ok();
         let names: HashSet<String> = raw.iter().filter_map(name).collect();
         let mut seen = HashSet::new();
@@ -233,7 +261,7 @@ impl Check<'_, '_> {
         raw: raw::Zone,
         names: &HashSet<String>,
         seen: &mut HashSet<String>,
-    ) -> Option<ZoneSpec> {
+    ) -> Option<(ZoneSpec, ZoneAccess)> {
         let name = self.parse(raw.name.as_ref(), "name in [[zone]]", |text| {
             let name = names::zone_name(text)?;
             names::nesting(&name, names)?;
@@ -255,7 +283,32 @@ impl Check<'_, '_> {
         let negative_ttl = self.ttl(raw.negative_ttl.as_ref(), "negative_ttl in [[zone]]", 5 * MINUTE);
         let ns = self.each(&list(raw.ns), "ns in [[zone]]", names::host_name);
         let contact = self.parse(raw.contact.as_ref(), "contact in [[zone]]", names::contact);
-        Some(ZoneSpec { name: name?, feeds, domains, live, ttl, negative_ttl, ns, contact })
+        let ent = [("exact", Ent::Exact), ("always", Ent::Always)];
+        let ent = self.one_of(raw.ent.as_ref(), "ent in [[zone]]", &ent);
+        let max_age = raw.max_age.as_ref();
+        let max_age = max_age
+            .map(|_| self.duration(max_age, "max_age in [[zone]]", DAY, (MINUTE, 365 * DAY), "").as_secs());
+        let retired = self.parse(raw.retired.as_ref(), "retired in [[zone]]", |text| answer_text(text, zone));
+        let access = ZoneAccess {
+            clients: self.clients(raw.clients, "[[zone]]", Some(zone)),
+            keys: raw.keys.and_then(|path| self.path(&path, "keys in [[zone]]")),
+        };
+        // A year is far below 32 bits.
+        let max_age = max_age.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX));
+        let spec = ZoneSpec {
+            name: name?,
+            feeds,
+            domains,
+            live,
+            ttl,
+            negative_ttl,
+            ns,
+            contact,
+            ent,
+            max_age,
+            retired,
+        };
+        Some((spec, access))
     }
 
     /// `seen` holds the feeds of the zone before.

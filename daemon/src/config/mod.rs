@@ -27,6 +27,7 @@ pub use nearest::nearest;
 pub use problem::{ConfigErrors, MAX_ERRORS, Problem};
 pub use source::Source;
 
+use crate::core::access::Action;
 use crate::core::domain::Scope;
 use crate::core::entry::FeedId;
 use crate::core::feed;
@@ -35,11 +36,12 @@ use crate::core::gate;
 use crate::core::listing::FeedIndex;
 use crate::core::network::Network;
 use crate::core::zone::ZoneSpec;
+use crate::core::{quota, rate};
 use problem::Report;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,6 +63,8 @@ pub struct Config {
     pub feeds: Vec<Feed>,
     /// Zones; their names differ.
     pub zones: Vec<ZoneSpec>,
+    /// Who is answered in each of the zones.
+    pub zone_access: Vec<ZoneAccess>,
     /// What is never listed.
     pub exclude: Exclude,
     /// Packet filter.
@@ -78,6 +82,48 @@ pub struct Dns {
     pub listen: Vec<SocketAddr>,
     /// Threads that answer UDP, at each address; as many as there are cores if absent.
     pub workers: Option<NonZeroUsize>,
+    /// Largest reply by UDP in octets, 512 to 4096.
+    pub udp_size: u16,
+    /// NSID; `None`: not told.
+    pub nsid: Option<String>,
+    /// `version.bind`; `None`: refused.
+    pub version: Option<String>,
+    /// `hostname.bind`; `None`: refused.
+    pub hostname: Option<String>,
+    /// Are cookies given?
+    pub cookies: bool,
+    /// File of secrets for them; `None`: a random one.
+    pub cookie_secrets: Option<PathBuf>,
+    /// Who is answered where a zone does not say.
+    pub clients: ClientSpec,
+    /// Limits on replies by UDP.
+    pub rate_limit: rate::Settings,
+    /// Networks without limits.
+    pub rate_exempt: Vec<Network>,
+    /// How much a client may ask.
+    pub quota: Option<quota::Settings>,
+    /// Networks without a quota.
+    pub quota_exempt: Vec<Network>,
+}
+
+/// Who is answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientSpec {
+    /// What is done with which networks; the narrowest one decides.
+    pub rules: Vec<(Network, Action)>,
+    /// What is done with others.
+    pub otherwise: Action,
+    /// Code and text for clients with [`Action::Code`]; there if any has it.
+    pub coded: Option<(Ipv4Addr, String)>,
+}
+
+/// Who is answered in a zone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ZoneAccess {
+    /// `None`: as in [`Dns::clients`].
+    pub clients: Option<ClientSpec>,
+    /// File of keys.
+    pub keys: Option<PathBuf>,
 }
 
 /// One feed.

@@ -2,12 +2,15 @@
 //! right.
 
 use crate::core::name::DomainName;
-use crate::core::zone::{check_code, check_nesting, check_zone_name};
+use crate::core::zone::{ZoneError, check_code, check_nesting, check_zone_name};
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 /// Longest name as text, in characters (RFC 1035 section 2.3.4).
 const MAX_NAME: usize = 253;
+
+/// Most characters a server says of itself.
+const MAX_SAID: usize = 100;
 
 /// The name of a zone in the form of `ZoneSpec`: lower case, without the final dot.
 pub(super) fn zone_name(text: &str) -> Result<String, String> {
@@ -53,6 +56,21 @@ pub(super) fn code(text: &str) -> Result<Ipv4Addr, String> {
     let code = text.parse().map_err(|_| "a code is an address in 127.0.0.0/8, such as 127.0.0.2")?;
     check_code(code).map_err(|error| error.to_string())?;
     Ok(code)
+}
+
+/// What clients without access hear: as [`code`], but the codes that mean an error are right here.
+pub(super) fn denial_code(text: &str) -> Result<Ipv4Addr, String> {
+    let code = text.parse().map_err(|_| "a code is an address in 127.0.0.0/8, such as 127.255.255.254")?;
+    match check_code(code) {
+        Ok(()) | Err(ZoneError::CodeReserved(_)) => Ok(code),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What the server says of itself: one line of printable ASCII.
+pub(super) fn said_of_itself(text: &str) -> Result<String, &'static str> {
+    let fits = (1..=MAX_SAID).contains(&text.len()) && text.bytes().all(|b| matches!(b, b' '..=b'~'));
+    if fits { Ok(text.to_owned()) } else { Err("write 1 to 100 characters of printable ASCII") }
 }
 
 /// The text of a feed that was given none.
@@ -115,6 +133,24 @@ mod tests {
         assert_eq!(code("127.0.0.2"), Ok(Ipv4Addr::new(127, 0, 0, 2)));
         for bad in ["127.0.0.1", "127.255.255.1", "128.0.0.1", "127.0.0", "::1", ""] {
             assert!(code(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn denials_may_be_errors_but_never_loopback() {
+        for good in ["127.255.255.254", "127.0.0.9"] {
+            assert_eq!(denial_code(good), Ok(good.parse().unwrap()));
+        }
+        for bad in ["127.0.0.1", "192.0.2.1", "x"] {
+            assert!(denial_code(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_server_says_one_short_line_of_itself() {
+        assert_eq!(said_of_itself("ns1"), Ok("ns1".into()));
+        for bad in ["", "a\nb", "\u{e9}", &"x".repeat(101)] {
+            assert!(said_of_itself(bad).is_err(), "{bad}");
         }
     }
 

@@ -33,6 +33,78 @@ tables! {
         listen: Vec<Spanned<String>> = default r#"["127.0.0.1:5300"]"#,
         /// Threads that answer UDP, at each address: 1 to 256, one for each core if absent.
         workers: u64 = optional "4",
+        /// Largest reply by UDP, in bytes, to clients that take as much: 512 to 4096. Above 1232 replies may be cut into
+        /// fragments, which get lost.
+        udp_size: u64 = default "1232",
+        /// Name of this server, for clients that ask for it (NSID); for clusters.
+        nsid: String = optional r#""ns1""#,
+        /// What to say to `dig CH TXT version.bind`. If absent, the question is refused.
+        version: String = optional r#""blackthorn""#,
+        /// What to say to `dig CH TXT hostname.bind` and `id.server`. If absent, the question is refused.
+        hostname: String = optional r#""ns1.bl.example""#,
+        /// Give DNS cookies to clients that know them. Limits do not hold for who sends one back.
+        cookies: bool = default "true",
+        /// A file of secrets for cookies, for clusters of servers at one address: 32 hex digits a line. The first signs,
+        /// all are accepted. If absent, a random one is taken at each start.
+        cookie_secrets: String = optional r#""cookie-secrets.txt""#,
+        /// Who is answered: a table with these keys. The narrowest network that holds a client decides.
+        clients: ClientList = optional r#"{ default = "refuse", allow = ["192.0.2.0/24", "2001:db8::/32"] }"#,
+        /// Limits on replies by UDP, against floods from forged addresses.
+        rate_limit: RateLimit,
+        /// How much one client or key may ask.
+        quota: Quota,
+    }
+
+    /// `clients`, written as a table.
+    Clients as "clients" {
+        /// What is done with all others: "allow"; "refuse" with an error; "drop" without a word; "empty", answer as if
+        /// nothing was listed; "code", answer as if everything was, with the code below.
+        default: String = default r#""allow""#,
+        /// Networks whose queries are answered.
+        allow: Vec<Spanned<String>> = optional r#"["192.0.2.0/24"]"#,
+        /// Networks whose queries are refused.
+        refuse: Vec<Spanned<String>> = optional r#"["198.51.100.0/24"]"#,
+        /// Networks whose queries are ignored.
+        drop: Vec<Spanned<String>> = optional r#"["203.0.113.7"]"#,
+        /// Networks for which nothing is listed.
+        empty: Vec<Spanned<String>> = optional r#"["203.0.113.8"]"#,
+        /// Networks for which everything is listed, with `code`. Careless mail servers then reject all mail.
+        coded: Vec<Spanned<String>> = optional r#"["203.0.113.9"]"#,
+        /// The code for those; 127.255.255.254 by convention.
+        code: String = optional r#""127.255.255.254""#,
+        /// The text for those.
+        text: String = optional r#""No access, see https://bl.example/access""#,
+    }
+
+    /// `[dns.rate_limit]`
+    RateLimit as "[dns.rate_limit]" {
+        /// Most answers per second to one network; 0: no limit. A busy mail site asks thousands.
+        answers_per_second: u64 = default "0",
+        /// Most errors per second to one network; 0: no limit. 50 is plenty.
+        errors_per_second: u64 = default "0",
+        /// IPv4 clients with as many first bits in common are one network: 8 to 32.
+        ipv4_prefix: u64 = default "24",
+        /// The same for IPv6: 16 to 128.
+        ipv6_prefix: u64 = default "56",
+        /// Of the replies suppressed, every n-th goes out truncated, so that real clients come back by TCP; 0: none.
+        slip: u64 = default "2",
+        /// Networks without limits. Nobody is limited by TCP, or with a cookie.
+        exempt: Vec<Spanned<String>> = optional r#"["192.0.2.53"]"#,
+    }
+
+    /// `[dns.quota]`
+    Quota as "[dns.quota]" {
+        /// Queries in a period; no quota if absent. At 80 % the log says so; beyond 100 % answers go on for five
+        /// minutes, but not beyond 110 %; then queries are refused until the period ends.
+        queries: u64 = optional "100000",
+        /// The period, from midnight UTC on: "1m" to "31d".
+        period: String = default r#""1d""#,
+        /// IPv4 clients with as many first bits in common share a quota: 8 to 32.
+        ipv4_prefix: u64 = default "32",
+        /// The same for IPv6: 16 to 128.
+        ipv6_prefix: u64 = default "64",
+        /// Networks without quota. Keys always have one of their own.
+        exempt: Vec<Spanned<String>> = optional r#"["192.0.2.0/24"]"#,
     }
 
     /// `[[feed]]`
@@ -96,6 +168,19 @@ tables! {
         ns: Vec<Spanned<String>> = optional r#"["ns1.bl.example"]"#,
         /// Mail address of the operator. If absent: hostmaster at the zone.
         contact: String = optional r#""hostmaster@bl.example""#,
+        /// Who is answered in this zone, instead of `clients` in [dns]; the same table.
+        clients: ClientList = optional r#"{ default = "refuse", allow = ["192.0.2.0/24"] }"#,
+        /// A file of keys for clients whose address is not known: lines of a key (16 to 63 of a-z 0-9 -) and a name. A
+        /// client puts its key between address and zone, 2.0.0.127.KEY.bl.example, and is answered from anywhere.
+        keys: String = optional r#""bl-keys.txt""#,
+        /// Longest time since any feed of the zone was last found good, "1m" to "365d". Beyond, the zone answers
+        /// SERVFAIL, so that clients ask another server. If absent, the last good data is served for ever.
+        max_age: String = optional r#""7d""#,
+        /// Which names above listed addresses exist: "exact", those with something listed below; "always", all, for
+        /// lists that change by the minute: resolvers then learn of nothing that there is nothing below it.
+        ent: String = default r#""exact""#,
+        /// The list is closed: nothing is listed any more, and this is the TXT record of the zone itself.
+        retired: String = optional r#""This list is closed, see https://bl.example""#,
     }
 
     /// A feed in `zone.feeds`, written as a table.
@@ -180,6 +265,19 @@ impl Read for Live {
             DeValue::Table(table) => Some(Self(Some(ZoneLive::from_table(table, value.span(), report)))),
             _ => wrong_type(Self::FORM, value, subject, report),
         }
+    }
+}
+
+/// `clients`, written as a table.
+#[derive(Debug)]
+pub(super) struct ClientList(pub(super) Clients);
+
+impl Read for ClientList {
+    const FORM: &'static str = "a table";
+    const SHAPE: Shape = Shape::Inline(Clients::KEYS);
+
+    fn read(value: &Spanned<DeValue<'_>>, subject: Subject, report: &mut Report<'_>) -> Option<Self> {
+        Clients::read(value, subject, report).map(Self)
     }
 }
 

@@ -114,7 +114,8 @@ async fn status(State(Api { control, .. }): State<Api>) -> Json<Status> {
         process: control.process.borrow().clone(),
         engine: (*engine).clone(),
         live: live::counts(&control.live),
-        dns: control.stats.dns.clone(),
+        dns: control.stats.dns(),
+        zones: control.stats.zones().into_iter().collect(),
     })
 }
 

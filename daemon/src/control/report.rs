@@ -7,8 +7,9 @@ use crate::core::feed::Reject;
 use crate::core::live_set::Action;
 use crate::engine::status::{EngineStatus, FeedStatus};
 use crate::engine::why_not::WhyNot;
-use crate::stats::DnsStats;
+use crate::stats::{DnsStats, ZoneStats};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// The process, as `blackthorn status` shows it.
@@ -57,6 +58,9 @@ pub struct Status {
     pub live: LiveCounts,
     /// Counters of the DNS side.
     pub dns: DnsStats,
+    /// Counters of zones that were asked, by name.
+    #[serde(default)]
+    pub zones: BTreeMap<String, ZoneStats>,
 }
 
 /// Where an answer comes from.

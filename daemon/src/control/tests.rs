@@ -142,7 +142,7 @@ fn reject() -> Reject {
 #[tokio::test]
 async fn status_is_what_process_engine_and_counters_say() {
     let daemon = Daemon::start();
-    daemon.stats.dns.listed.add_one();
+    daemon.stats.shard(false).count(|dns| &dns.listed);
     daemon.process.send_modify(|process| process.pid = 8);
     let status = daemon.client().status().await.unwrap();
     assert_eq!(status.process, *daemon.process.borrow());

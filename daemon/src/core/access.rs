@@ -2,14 +2,14 @@
 //!
 //! The narrowest network that holds the client decides, of equally narrow ones the first; where none does, the default.
 //! Networks are flattened once, so a lookup is one binary search that allocates nothing. Of `n` rules there are at most
-//! `2 n` segments per family, of 16 octets for IPv4 and 48 for IPv6.
+//! `2 n` segments per family, of 12 octets for IPv4 and 48 for IPv6.
 
 use super::entry::Entries;
 use super::flatten::flatten;
 use super::network::{Network, fold};
 use super::segment::{Segment, find, push_joined};
 use super::span::Bits;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 /// What is done with the queries of a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -23,8 +23,8 @@ pub enum Action {
     Drop,
     /// They are answered as if nothing was listed.
     Empty,
-    /// They are answered as if everything was listed with this code.
-    Code(Ipv4Addr),
+    /// They are answered as if everything was listed, with one code for all.
+    Code,
 }
 
 /// What is done with the queries of every client. Immutable; the default allows all.
@@ -72,8 +72,9 @@ mod tests {
     use super::*;
     use crate::core::span::Span;
     use proptest::prelude::*;
+    use std::net::Ipv4Addr;
 
-    const CODE: Action = Action::Code(Ipv4Addr::new(127, 0, 0, 9));
+    const CODE: Action = Action::Code;
 
     fn access(rules: &[(&str, Action)], otherwise: Action) -> Access {
         let rules: Vec<_> = rules.iter().map(|(text, action)| (text.parse().unwrap(), *action)).collect();
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn memory_is_what_it_says() {
-        assert_eq!((size_of::<Segment<u32, Action>>(), size_of::<Segment<u128, Action>>()), (16, 48));
+        assert_eq!((size_of::<Segment<u32, Action>>(), size_of::<Segment<u128, Action>>()), (12, 48));
         // Nested hosts in one network: the most segments that rules can make.
         let mut rules: Vec<_> =
             (0..100u32).map(|n| (Network::V4(Span::host(2 * n + 1)), Action::Drop)).collect();
@@ -172,7 +173,7 @@ mod tests {
             Just(Action::Refuse),
             Just(Action::Drop),
             Just(Action::Empty),
-            any::<Ipv4Addr>().prop_map(Action::Code),
+            Just(Action::Code),
         ]
     }
 

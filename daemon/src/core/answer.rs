@@ -6,15 +6,20 @@
 use super::generation::Generation;
 use super::live_table::LiveTable;
 use super::name::{Asked, QuestionName};
+use super::network::fold;
+use super::policy::{Admission, Admitted, Asker, CODED_TTL, Policy};
+use super::presence::NEVER;
 use super::subject::Subject;
 use super::text::Template;
 use super::view::View;
-use super::zone::{APEX_TTL, Listed, Named, Zone};
+use super::zone::{APEX_TTL, Ent, Listed, Named, RETIRED_TTL, Zone};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// Class IN, the only one served.
+/// Class IN, that of zones.
 pub const CLASS_IN: u16 = 1;
+/// Class CH, in which servers tell of themselves.
+pub const CLASS_CH: u16 = 3;
 
 /// Type numbers with a meaning here; all others are answered by name alone.
 pub mod qtype {
@@ -26,6 +31,8 @@ pub mod qtype {
     pub const SOA: u16 = 6;
     /// TXT.
     pub const TXT: u16 = 16;
+    /// AAAA.
+    pub const AAAA: u16 = 28;
     /// OPT, never a question.
     pub const OPT: u16 = 41;
     /// TKEY.
@@ -86,6 +93,8 @@ pub enum Rcode {
     NotAuth = 9,
     /// An EDNS version we do not know.
     BadVers = 16,
+    /// A cookie is needed, and this one is not ours (RFC 7873 section 5.2.3).
+    BadCookie = 23,
 }
 
 /// Extended errors (RFC 8914), told only to those who sent OPT.
@@ -115,6 +124,8 @@ pub enum Records<'g> {
     Soa(Soa<'g>),
     /// The zone's name servers.
     Ns(&'g Zone),
+    /// A text of the server or of a zone, of any length.
+    Text(&'g str),
 }
 
 /// A zone's SOA at a serial.
@@ -145,42 +156,110 @@ pub struct Answer<'g> {
     pub listed: Option<bool>,
 }
 
-/// Answers a question from a view; `None`: nothing is loaded yet.
-pub fn answer<'g>(question: &Question<'_>, view: Option<&'g View>) -> Answer<'g> {
-    if question.class != CLASS_IN {
-        return failed(Rcode::Refused, Ede::NotSupported);
-    }
-    let Some(View { generation, overlay }) = view else { return failed(Rcode::ServFail, Ede::NotReady) };
-    let Some((zone, depth)) = find(&generation.zones, &question.name) else {
-        return failed(Rcode::Refused, Ede::NotAuthoritative);
-    };
-    match (question.qtype, question.transport) {
-        (qtype::OPT | qtype::TKEY | qtype::TSIG | qtype::MAILA | qtype::MAILB, _)
-        | (qtype::AXFR | qtype::IXFR, Transport::Udp) => return failed(Rcode::NotImp, Ede::NotSupported),
-        (qtype::AXFR | qtype::IXFR, Transport::Tcp) => return failed(Rcode::Refused, Ede::Prohibited),
-        _ => {}
-    }
-    if !zone.loaded {
-        return failed(Rcode::ServFail, Ede::NotReady);
-    }
-    let source = Source { zone, generation, overlay };
-    source.answer(question, depth)
+/// What to do with a question.
+#[derive(Clone, Copy, Debug)]
+pub struct Decision<'g> {
+    /// What to say; `None`: nothing.
+    pub answer: Option<Answer<'g>>,
+    /// The zone asked, and its number in the generation.
+    pub zone: Option<(usize, &'g Zone)>,
+    /// How the client was judged.
+    pub admitted: Admitted<'g>,
 }
 
-/// The zone with the longest matching name, and how many labels of the question lie in front of it.
-fn find<'g>(zones: &'g [Zone], name: &QuestionName<'_>) -> Option<(&'g Zone, usize)> {
-    let matching = zones.iter().filter_map(|zone| Some((zone, name.depth_below(zone.name())?)));
-    matching.min_by_key(|(_, depth)| *depth)
+/// Answers a question from a view as far as the asker may know; `None`: nothing is loaded yet.
+///
+/// Order: client, class, zone, type, state of the zone, name.
+pub fn answer<'g>(question: &Question<'_>, view: Option<&'g View>, asker: &Asker<'g>) -> Decision<'g> {
+    let zones = view.filter(|_| question.class == CLASS_IN).map_or(&[][..], |view| &view.generation.zones);
+    let located = find(zones, &question.name);
+    let admitted = asker.admit(&question.name, located);
+    let answer = match admitted.admission {
+        Admission::Ignored => None,
+        Admission::Refused => Some(failed(Rcode::Refused, Ede::Prohibited)),
+        _ => Some(match (question.class, view, located) {
+            (CLASS_CH, ..) => of_server(question, asker.policy),
+            (CLASS_IN, None, _) => failed(Rcode::ServFail, Ede::NotReady),
+            (CLASS_IN, Some(view), Some((_, zone, depth))) => {
+                of_zone(question, view, asker.now, zone, depth, &admitted)
+            }
+            (CLASS_IN, Some(_), None) => failed(Rcode::Refused, Ede::NotAuthoritative),
+            _ => failed(Rcode::Refused, Ede::NotSupported),
+        }),
+    };
+    Decision { answer, zone: located.map(|(number, zone, _)| (number, zone)), admitted }
+}
+
+/// The zone with the longest matching name, its number, and how many labels of the question lie in front of it.
+fn find<'g>(zones: &'g [Zone], name: &QuestionName<'_>) -> Option<(usize, &'g Zone, usize)> {
+    let below = |(number, zone): (usize, &'g Zone)| Some((number, zone, name.depth_below(zone.name())?));
+    zones.iter().enumerate().filter_map(below).min_by_key(|(.., depth)| *depth)
+}
+
+fn of_zone<'g>(
+    question: &Question<'_>,
+    view: &'g View,
+    now: u64,
+    zone: &'g Zone,
+    depth: usize,
+    admitted: &Admitted<'g>,
+) -> Answer<'g> {
+    match (question.qtype, question.transport) {
+        (qtype::OPT | qtype::TKEY | qtype::TSIG | qtype::MAILA | qtype::MAILB, _)
+        | (qtype::AXFR | qtype::IXFR, Transport::Udp) => {
+            return failed(Rcode::NotImp, Ede::NotSupported);
+        }
+        (qtype::AXFR | qtype::IXFR, _) => return failed(Rcode::Refused, Ede::Prohibited),
+        _ => {}
+    }
+    let View { generation, overlay, .. } = view;
+    let source = Source { zone, generation, overlay };
+    if let Some(farewell) = &zone.spec().retired {
+        return source.retired(question.qtype, depth, farewell);
+    }
+    if !view.is_ready(zone, now) {
+        return failed(Rcode::ServFail, Ede::NotReady);
+    }
+    match admitted.admission {
+        Admission::Empty => source.empty(question, depth),
+        Admission::Coded(listed) => source.coded(question, depth, listed),
+        // A key stands between address and zone, and has no records.
+        _ if admitted.key.is_some() && depth == 1 => source.negative(Rcode::NoError),
+        _ => source.answer(question, depth - usize::from(admitted.key.is_some())),
+    }
+}
+
+/// What the server says of itself, to those who ask in class CH (RFC 4892), if it is to.
+fn of_server<'g>(question: &Question<'_>, policy: &'g Policy) -> Answer<'g> {
+    let is = |name: &[u8]| question.name.wire().eq_ignore_ascii_case(name);
+    let text = if is(b"\x07version\x04bind\0") || is(b"\x07version\x06server\0") {
+        &policy.version
+    } else if is(b"\x08hostname\x04bind\0") || is(b"\x02id\x06server\0") {
+        &policy.hostname
+    } else {
+        &None
+    };
+    match text {
+        Some(text) if matches!(question.qtype, qtype::TXT | qtype::ANY) => {
+            Answer { records: Records::Text(text), ..positive() }
+        }
+        _ => failed(Rcode::Refused, Ede::NotSupported),
+    }
 }
 
 fn failed(rcode: Rcode, ede: Ede) -> Answer<'static> {
+    Answer { rcode, authoritative: false, ede: Some(ede), ..positive() }
+}
+
+/// NOERROR with records yet to be filled in.
+fn positive() -> Answer<'static> {
     Answer {
-        rcode,
-        authoritative: false,
+        rcode: Rcode::NoError,
+        authoritative: true,
         records: Records::None,
         ttl: 0,
         authority: None,
-        ede: Some(ede),
+        ede: None,
         listed: None,
     }
 }
@@ -197,18 +276,26 @@ impl<'g> Source<'g> {
     fn answer(self, question: &Question<'_>, depth: usize) -> Answer<'g> {
         let any_v4 = |span| self.zone.inhabits_v4(self.overlay, span);
         let any_v6 = |span| self.zone.inhabits_v6(self.overlay, span);
+        let always = self.zone.spec().ent == Ent::Always;
         match Asked::read(&question.name, depth) {
             Asked::Apex => self.apex(question.qtype),
             Asked::Address { address, above } => {
                 if let Some(listed) = self.zone.shown(&self.generation.table, self.overlay, address) {
-                    return self.listed(question.qtype, listed, Subject::Address(address));
+                    return self.listed(
+                        question.qtype,
+                        listed,
+                        Subject::Address(address),
+                        self.zone.spec().ttl,
+                    );
                 }
                 let listed = Some(false);
-                let inhabited = above.is_some_and(any_v6) || self.names_domains(question, depth);
+                let inhabited =
+                    above.is_some_and(|span| always || any_v6(span)) || self.names_domains(question, depth);
                 Answer { listed, ..self.without_records(question, inhabited) }
             }
             Asked::Partial { v4, v6 } => {
-                self.domain(question, depth, v4.is_some_and(any_v4) || v6.is_some_and(any_v6))
+                let inhabited = always || v4.is_some_and(any_v4) || v6.is_some_and(any_v6);
+                self.domain(question, depth, inhabited)
             }
             Asked::NotAnAddress => self.domain(question, depth, false),
         }
@@ -218,7 +305,7 @@ impl<'g> Source<'g> {
     fn domain(self, question: &Question<'_>, depth: usize, inhabited: bool) -> Answer<'g> {
         match self.zone.named(&self.generation.domains, &question.name, depth) {
             Some(Named::Listed(listed)) => {
-                self.listed(question.qtype, listed, Subject::Domain { labels: depth })
+                self.listed(question.qtype, listed, Subject::Domain { labels: depth }, self.zone.spec().ttl)
             }
             Some(Named::Unlisted) if !inhabited => {
                 Answer { listed: Some(false), ..self.without_records(question, false) }
@@ -233,6 +320,41 @@ impl<'g> Source<'g> {
         matches!(named, Some(Named::Listed(_) | Named::Above))
     }
 
+    /// As if nothing was listed.
+    fn empty(self, question: &Question<'_>, depth: usize) -> Answer<'g> {
+        match depth {
+            0 => self.apex(question.qtype),
+            _ => self.without_records(question, false),
+        }
+    }
+
+    /// As if everything was listed, but for what tells clients whether a list works (RFC 5782 section 5).
+    fn coded(self, question: &Question<'_>, depth: usize, listed: &'g Listed) -> Answer<'g> {
+        match Asked::read(&question.name, depth) {
+            Asked::Apex => self.apex(question.qtype),
+            Asked::Address { address, .. } if fold(address) != Ipv4Addr::from_bits(NEVER) => {
+                self.listed(question.qtype, listed, Subject::Address(address), CODED_TTL)
+            }
+            Asked::NotAnAddress if self.zone.spec().domains && !is_invalid(question, depth) => {
+                self.listed(question.qtype, listed, Subject::Domain { labels: depth }, CODED_TTL)
+            }
+            Asked::Partial { .. } => self.without_records(question, true),
+            Asked::Address { .. } | Asked::NotAnAddress => self.without_records(question, false),
+        }
+    }
+
+    /// A closed list (RFC 6471 section 3.6): nothing but a farewell, to be remembered for a day.
+    fn retired(self, asked: u16, depth: usize, farewell: &'g str) -> Answer<'g> {
+        let negative = |rcode| Answer { authority: Some((self.soa(), RETIRED_TTL)), ..self.negative(rcode) };
+        match (depth, asked) {
+            (0, qtype::SOA | qtype::ANY) => self.positive(Records::Soa(self.soa()), RETIRED_TTL),
+            (0, qtype::NS) => self.positive(Records::Ns(self.zone), RETIRED_TTL),
+            (0, qtype::TXT) => self.positive(Records::Text(farewell), RETIRED_TTL),
+            (0, _) => negative(Rcode::NoError),
+            _ => negative(Rcode::NxDomain),
+        }
+    }
+
     fn apex(self, asked: u16) -> Answer<'g> {
         match asked {
             // ANY gets one RRset (RFC 8482 section 4.1).
@@ -242,8 +364,7 @@ impl<'g> Source<'g> {
         }
     }
 
-    fn listed(self, asked: u16, listed: &'g Listed, subject: Subject) -> Answer<'g> {
-        let ttl = self.zone.spec().ttl;
+    fn listed(self, asked: u16, listed: &'g Listed, subject: Subject, ttl: u32) -> Answer<'g> {
         let answer = match asked {
             qtype::A | qtype::ANY => self.positive(Records::A(listed.codes()), ttl),
             qtype::TXT if !listed.texts().is_empty() => {
@@ -261,27 +382,23 @@ impl<'g> Source<'g> {
     }
 
     fn positive(self, records: Records<'g>, ttl: u32) -> Answer<'g> {
-        Answer {
-            rcode: Rcode::NoError,
-            authoritative: true,
-            records,
-            ttl,
-            authority: None,
-            ede: None,
-            listed: None,
-        }
+        Answer { records, ttl, ..positive() }
     }
 
     fn negative(self, rcode: Rcode) -> Answer<'g> {
         // RFC 2308 section 5: the lesser of the SOA's own TTL and its MINIMUM.
         let ttl = APEX_TTL.min(self.zone.spec().negative_ttl);
-        let authority = Some((self.soa(), ttl));
-        Answer { rcode, authority, ..self.positive(Records::None, 0) }
+        Answer { rcode, authority: Some((self.soa(), ttl)), ..positive() }
     }
 
     fn soa(self) -> Soa<'g> {
         Soa { zone: self.zone, serial: self.generation.serial }
     }
+}
+
+/// Is it INVALID, or a name below, which no list of names may list (RFC 5782 section 5)?
+fn is_invalid(question: &Question<'_>, depth: usize) -> bool {
+    depth.checked_sub(1).is_some_and(|top| question.name.label(top).eq_ignore_ascii_case(b"invalid"))
 }
 
 #[cfg(test)]

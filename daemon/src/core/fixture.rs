@@ -7,7 +7,7 @@ use super::network::Network;
 use super::segment::{Segment, push_joined};
 use super::span::{Bits, Span};
 use super::table::Table;
-use super::zone::{Tables, Zone, ZoneFeed, ZoneLive, ZoneSpec, test_addresses};
+use super::zone::{Ent, Tables, Zone, ZoneFeed, ZoneLive, ZoneSpec, test_addresses};
 use blackthorn_common::payload::{Class, Payload};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -31,6 +31,9 @@ pub(crate) fn zone(name: &str, feeds: &[(u16, &str, &str)]) -> ZoneSpec {
         negative_ttl: 300,
         ns: vec![format!("ns1.{name}")],
         contact: None,
+        ent: Ent::Exact,
+        max_age: None,
+        retired: None,
     }
 }
 

@@ -6,11 +6,10 @@
 //!
 //! In flow order: `feed` turns bytes into [`entry`]s, `gate` judges a feed as a whole, `flatten` settles one feed's
 //! overlaps, `merge` labels every address with its [`listing`], [`table`] compiles the result; for names the same is done
-//! by [`domain_flat`], [`domain_merge`] and [`domain_table`]. [`zone`] maps listings to DNS answers, [`generation`] holds all of it together, [`live_table`] is what operators put over it
-//! by hand, [`view`] is both, [`query`] reads a message, [`answer`] answers its question from the view.
-//!
-//! Not asked by the server yet: [`access`] (which clients are served), [`cookie`] (which of them are who they say),
-//! [`rate`] (how often they are answered).
+//! by [`domain_flat`], [`domain_merge`] and [`domain_table`]. [`zone`] maps listings to DNS answers, [`generation`] holds
+//! all of it together, [`live_table`] is what operators put over it by hand, [`view`] is both, [`query`] reads a message,
+//! [`policy`] says how far its sender is answered (by [`access`], [`keys`] and [`quota`]), [`answer`] answers its question
+//! from the view; [`cookie`] tells who is at his address, [`rate`] how often others are answered.
 
 pub mod access;
 pub mod answer;
@@ -33,15 +32,18 @@ pub mod flatten;
 pub mod gate;
 pub mod generation;
 pub mod generation_file;
+pub mod keys;
 pub mod listing;
 pub mod live_set;
 pub mod live_table;
 pub mod merge;
 pub mod name;
 pub mod network;
+pub mod policy;
 pub mod presence;
 pub mod protection;
 pub mod query;
+pub mod quota;
 pub mod rate;
 pub mod schedule;
 pub mod segment;

@@ -23,6 +23,10 @@ pub mod option {
     pub const COOKIE: u16 = 10;
     /// Idle time of a TCP connection (RFC 7828).
     pub const KEEPALIVE: u16 = 11;
+    /// Extended error (RFC 8914).
+    pub const EDE: u16 = 15;
+    /// For local use (RFC 6891 section 9): by this the server knows questions of its own.
+    pub const PASS: u16 = 65_001;
 }
 
 /// Header fields of a query that the reply repeats.
@@ -60,6 +64,8 @@ pub struct Edns<'p> {
     pub nsid: bool,
     /// Does the client understand how long it may keep the connection? Means nothing over UDP (RFC 7828 section 3.2.1).
     pub keepalive: bool,
+    /// Data of an option for local use, by which we know ourselves.
+    pub pass: Option<&'p [u8]>,
 }
 
 /// A query of opcode QUERY with exactly one question (RFC 9619).
@@ -86,6 +92,13 @@ pub enum Fault<'p> {
     Opcode(Head),
     /// No question, several, or one that cannot be repeated.
     Question(Head),
+    /// No question, but a cookie: the client only wants one of ours (RFC 7873 section 5.4).
+    CookieOnly {
+        /// What the reply repeats of the header.
+        head: Head,
+        /// OPT with the cookie.
+        edns: Edns<'p>,
+    },
     /// The question is whole, what follows it is not.
     Records {
         /// What the reply repeats of the header.
@@ -118,6 +131,11 @@ impl<'p> Query<'p> {
         if opcode_bits != 0 {
             return Err(Fault::Opcode(head));
         }
+        if questions == 0
+            && let Some(edns) = cookie_without_question(body, [answers, authorities, additional])
+        {
+            return Err(Fault::CookieOnly { head, edns });
+        }
         let question = if questions == 1 { read_question(body, transport) } else { None };
         let (question, echo) = question.ok_or(Fault::Question(head))?;
         let mut records = Records { rest: &body[echo.octets.len()..], edns: None, signed: false };
@@ -127,6 +145,15 @@ impl<'p> Query<'p> {
         }
         Ok(Self { head, question, echo, edns: records.edns, signed: records.signed })
     }
+}
+
+/// OPT of a message without question, if it is whole and holds a cookie.
+fn cookie_without_question(body: &[u8], [answers, authorities, additional]: [u16; 3]) -> Option<Edns<'_>> {
+    let mut records = Records { rest: body, edns: None, signed: false };
+    records.read_others(answers)?;
+    records.read_others(authorities)?;
+    records.read_additional(additional)?;
+    records.edns.filter(|edns| edns.cookie.is_some() && edns.version == 0)
 }
 
 fn read_question(body: &[u8], transport: Transport) -> Option<(Question<'_>, Echo<'_>)> {
@@ -201,7 +228,8 @@ impl<'p> Record<'p> {
         let [_, version, flags, _] = self.ttl;
         let dnssec_ok = flags & 0x80 != 0;
         let size = self.class;
-        let mut edns = Edns { size, version, dnssec_ok, cookie: None, nsid: false, keepalive: false };
+        let mut edns =
+            Edns { size, version, dnssec_ok, cookie: None, nsid: false, keepalive: false, pass: None };
         let mut options = self.data;
         while !options.is_empty() {
             let (&[code_high, code_low, len_high, len_low], rest) = options.split_first_chunk()?;
@@ -210,6 +238,7 @@ impl<'p> Record<'p> {
                 option::COOKIE => edns.cookie = edns.cookie.or(Some(data)),
                 option::NSID => edns.nsid = true,
                 option::KEEPALIVE => edns.keepalive = true,
+                option::PASS => edns.pass = Some(data),
                 _ => {}
             }
             options = rest;
@@ -254,8 +283,15 @@ mod tests {
     #[test]
     fn a_query_is_read_whatever_harmless_records_it_has() {
         let long = [&[63; 64][..], &[63; 64], &[63; 64], &[60; 61], b"\0\0\x10\0\x01\0\0\0\0\0\0"].concat();
-        let plain =
-            Edns { size: 1232, version: 0, dnssec_ok: true, cookie: None, nsid: false, keepalive: false };
+        let plain = Edns {
+            size: 1232,
+            version: 0,
+            dnssec_ok: true,
+            cookie: None,
+            nsid: false,
+            keepalive: false,
+            pass: None,
+        };
         let edns = Some(plain);
         for (counts, rest, expected) in [
             ([0, 0, 0], &[QUESTION][..], None),

@@ -24,6 +24,8 @@ use thiserror::Error;
 
 /// TTL of SOA and NS at the zone itself, in seconds. The SOA of negative answers carries the smaller negative TTL.
 pub const APEX_TTL: u32 = 3600;
+/// TTL of everything in a zone that is closed, and its SOA MINIMUM, in seconds.
+pub const RETIRED_TTL: u32 = 86_400;
 /// SOA REFRESH, in seconds. Nobody transfers the zone, so the usual value is as good as any.
 pub const SOA_REFRESH: u32 = 3600;
 /// SOA RETRY, in seconds.
@@ -56,6 +58,26 @@ pub struct ZoneSpec {
     pub ns: Vec<String>,
     /// SOA RNAME in domain form; `None`: `hostmaster.` and the zone.
     pub contact: Option<String>,
+    /// Which names above listed ones exist.
+    #[serde(default)]
+    pub ent: Ent,
+    /// Its data must not be older, in seconds; `None`: it never expires.
+    #[serde(default)]
+    pub max_age: Option<u32>,
+    /// The list is closed: it lists nothing, and says this in a TXT record of its own (RFC 6471 section 3.6).
+    #[serde(default)]
+    pub retired: Option<String>,
+}
+
+/// Which names with nothing but other names below them exist: empty non-terminals (RFC 8020).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ent {
+    /// Those above something listed. A resolver that has learned that a name does not exist may deny everything below
+    /// it, new listings included, until the negative TTL is over.
+    #[default]
+    Exact,
+    /// All that are the front part of an address.
+    Always,
 }
 
 /// One feed's part in a zone.
@@ -162,6 +184,11 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// One code, and a text if there is one.
+    pub fn one(code: Ipv4Addr, text: Option<Template>) -> Self {
+        Self { codes: [code].into(), texts: text.map(Arc::new).into_iter().collect() }
+    }
+
     /// A records: ascending, without repeats, at least one.
     pub fn codes(&self) -> &[Ipv4Addr] {
         &self.codes
@@ -261,6 +288,11 @@ impl Zone {
             })
         };
         specs.iter().zip(&names).enumerate().map(compile).collect()
+    }
+
+    /// SOA MINIMUM, in seconds.
+    pub fn minimum(&self) -> u32 {
+        if self.spec.retired.is_some() { RETIRED_TTL } else { self.spec.negative_ttl }
     }
 
     /// The configuration it was compiled from.

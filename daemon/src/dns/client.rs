@@ -1,6 +1,8 @@
 //! Client: asks a server over UDP which codes a zone has for an address. For checks of our own port.
 
+use crate::core::query::option;
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{Name, RData, RecordType};
 use std::fmt;
 use std::io;
@@ -13,8 +15,8 @@ use tokio::time::{Instant, timeout_at};
 const TRY: Duration = Duration::from_secs(1);
 /// Tries, because datagrams may be lost.
 const TRIES: usize = 3;
-/// Octets of a reply without EDNS.
-const MAX_REPLY: usize = 512;
+/// Octets of a reply, more than it says it takes.
+const MAX_REPLY: usize = 4096;
 
 /// What a zone says of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,14 +45,17 @@ impl fmt::Display for Said {
 pub struct Client {
     socket: UdpSocket,
     server: SocketAddr,
+    /// Tells the server, if it is ours, that it asks itself.
+    pass: Option<[u8; 16]>,
 }
 
 impl Client {
-    /// For the server behind a listening address; a wildcard is asked at its loopback address.
+    /// For the server behind a listening address; a wildcard is asked at its loopback address. With the pass of our own
+    /// server ([`super::serving::Seeds::pass`]) it is answered whoever else is, and counted nowhere.
     ///
     /// # Errors
     /// When no socket can be had.
-    pub async fn connect(listening: SocketAddr) -> io::Result<Self> {
+    pub async fn connect(listening: SocketAddr, pass: Option<[u8; 16]>) -> io::Result<Self> {
         let (own, loopback): (IpAddr, IpAddr) = match listening {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::LOCALHOST.into()),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::LOCALHOST.into()),
@@ -61,7 +66,7 @@ impl Client {
         }
         let socket = UdpSocket::bind(SocketAddr::new(own, 0)).await?;
         socket.connect(server).await?;
-        Ok(Self { socket, server })
+        Ok(Self { socket, server, pass })
     }
 
     /// The server asked.
@@ -78,6 +83,10 @@ impl Client {
         let name = Name::from_ascii(owner(zone, address)).map_err(io::Error::other)?;
         let mut question = Message::new(id, MessageType::Query, OpCode::Query);
         question.add_query(Query::query(name, RecordType::A));
+        if let Some(pass) = self.pass {
+            let option = EdnsOption::Unknown(option::PASS, pass.to_vec());
+            question.edns.get_or_insert_default().options_mut().insert(option);
+        }
         let octets = question.to_vec().map_err(io::Error::other)?;
         for _ in 0..TRIES {
             self.socket.send(&octets).await?;
@@ -138,6 +147,7 @@ mod tests {
     use super::*;
     use crate::core::fixture::{generation, zone};
     use crate::dns::DnsServer;
+    use crate::dns::serving::Serving;
     use crate::live::Live;
     use std::sync::Arc;
 
@@ -154,8 +164,8 @@ mod tests {
         live.publish(Arc::new(generation));
         for listen in ["0.0.0.0:0", "[::1]:0"] {
             let bound = DnsServer::bind(&[listen.parse().unwrap()], std::num::NonZeroUsize::MIN).unwrap();
-            let server = bound.serve(live.clone(), Arc::default()).unwrap();
-            let client = Client::connect(server.local_addrs()[0]).await.unwrap();
+            let server = bound.serve(live.clone(), Arc::default(), Serving::default()).unwrap();
+            let client = Client::connect(server.local_addrs()[0], None).await.unwrap();
             assert!(client.server().ip().is_loopback());
             for (id, zone, address, expected) in [
                 (1, "bl.example", "192.0.2.7", "127.0.0.3 127.0.0.4"),
@@ -175,7 +185,7 @@ mod tests {
     #[tokio::test]
     async fn silence_ends() {
         let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let client = Client::connect(silent.local_addr().unwrap()).await.unwrap();
+        let client = Client::connect(silent.local_addr().unwrap(), None).await.unwrap();
         tokio::time::pause();
         let error = client.codes("bl.example", [192, 0, 2, 1].into(), 1).await.unwrap_err();
         assert_eq!(error.to_string(), "no answer after 3 tries");
@@ -184,7 +194,7 @@ mod tests {
     #[tokio::test]
     async fn replies_to_other_questions_are_passed_over() {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let client = Client::connect(server.local_addr().unwrap()).await.unwrap();
+        let client = Client::connect(server.local_addr().unwrap(), None).await.unwrap();
         let answering = async {
             let mut query = [0; 512];
             let (len, from) = server.recv_from(&mut query).await.unwrap();

@@ -1,38 +1,120 @@
-//! Handler: one message in, at most one reply out. No waiting and no I/O; UDP and TCP share it.
+//! Handler: one message in, at most one reply out. No waiting and no I/O; all transports share it.
 //!
-//! [`Query::read`] settles what is no query; then come signature and version; only then is the generation asked. Work is
-//! bounded by the length of the message.
+//! A worker takes a [`Turn`] for each batch of messages: one look at the clock, the generation and the settings. Within it,
+//! [`Query::read`] settles what is no query; then come version, cookie and signature; only then is the generation asked.
+//! How often a client is answered is settled last, when it is known what would be said. Work is bounded by the length of
+//! the message.
 
-use super::wire::{self, MAX_TCP, MAX_UDP, Opt};
-use crate::core::answer::{Answer, Rcode, Records, Transport, answer};
+use super::serving::Serving;
+use super::wire::{self, Opt};
+use crate::core::answer::{Answer, Decision, Rcode, Records, Transport, answer, qtype};
+use crate::core::cookie::{self, Cookie};
+use crate::core::policy::{Admission, Asker};
 use crate::core::query::{Echo, Edns, Fault, Head, Query};
-use crate::live::Live;
-use crate::stats::{Counter, RcodeStats, Stats};
+use crate::core::quota::Standing;
+use crate::core::rate::{Kind, Verdict};
+use crate::core::view::View;
+use crate::live::{Latest, Live};
+use crate::stats::{Counter, DnsStats, RcodeStats, Shard, Stats, TypeStats};
+use arc_swap::Guard;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use subtle::ConstantTimeEq;
 
 /// Largest reply over UDP to a query without OPT (RFC 1035 section 4.2.1).
 const MAX_PLAIN: u16 = 512;
+/// Largest message on a connection.
+const MAX_STREAM: usize = 65_535;
 /// Source ports whose services answer anything, or of which no query comes: unset, echo, daytime, chargen, time.
 const LOOP_PORTS: [u16; 5] = [0, 7, 13, 19, 37];
+/// kpasswd answers errors with errors.
+const ERROR_LOOP_PORT: u16 = 464;
 
 /// Answers messages from the live generation and counts what it does.
 #[derive(Debug)]
 pub struct Handler {
     live: Live,
     stats: Arc<Stats>,
+    serving: Latest<Serving>,
+    /// For messages on connections, and where no worker counts for itself.
+    shared: Arc<Shard>,
+    /// For questions of our own.
+    uncounted: Arc<Shard>,
+    started: Instant,
+}
+
+/// The time of a batch of messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Seconds since 1970.
+    pub unix: u64,
+    /// Milliseconds since the start, of a clock that only goes forward.
+    pub millis: u64,
 }
 
 impl Handler {
-    /// Answers what `live` publishes, counts in `stats`.
+    /// Answers everybody what `live` publishes, until it is told otherwise, and counts in `stats`.
     pub fn new(live: Live, stats: Arc<Stats>) -> Self {
-        Self { live, stats }
+        let (shared, uncounted) = (stats.shard(false), Stats::default().shard(false));
+        Self { live, stats, serving: Latest::default(), shared, uncounted, started: Instant::now() }
     }
 
-    pub(super) fn stats(&self) -> &Stats {
-        &self.stats
+    /// Serves with other settings from the next batch on.
+    pub fn configure(&self, serving: Serving) {
+        self.serving.publish(Arc::new(serving));
     }
 
+    /// The settings in force.
+    pub(super) fn serving(&self) -> Arc<Serving> {
+        self.serving.get()
+    }
+
+    /// Replaces `out` by the reply to one message, counting with all who do not count for themselves; `false`: there is
+    /// none.
+    pub fn respond(
+        &self,
+        message: &[u8],
+        client: SocketAddr,
+        transport: Transport,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        self.turn(&self.shared, self.now()).respond(message, client, transport, out)
+    }
+
+    /// The time of a batch that begins now.
+    pub fn now(&self) -> Now {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        Now { unix, millis: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX) }
+    }
+
+    /// Counters of all who do not count for themselves.
+    pub(super) fn counters(&self) -> &Shard {
+        &self.shared
+    }
+
+    /// Counters for a worker; see [`Stats::shard`].
+    pub fn shard(&self, alone: bool) -> Arc<Shard> {
+        self.stats.shard(alone)
+    }
+
+    /// What the next messages are answered with. To be kept no longer than a batch: it keeps a generation.
+    pub fn turn<'h>(&'h self, shard: &'h Shard, now: Now) -> Turn<'h> {
+        Turn { handler: self, view: self.live.load(), serving: self.serving.load(), shard, now }
+    }
+}
+
+/// A generation and settings, for the messages of one batch.
+#[derive(Debug)]
+pub struct Turn<'h> {
+    handler: &'h Handler,
+    view: Guard<Option<Arc<View>>>,
+    serving: Guard<Arc<Serving>>,
+    shard: &'h Shard,
+    now: Now,
+}
+
+impl Turn<'_> {
     /// Replaces `out` by the reply to `message`; `false`: there is none.
     pub fn respond(
         &self,
@@ -41,67 +123,249 @@ impl Handler {
         transport: Transport,
         out: &mut Vec<u8>,
     ) -> bool {
-        let stats = &self.stats.dns;
-        match transport {
-            Transport::Udp => stats.udp.add_one(),
-            Transport::Tcp => stats.tcp.add_one(),
-        }
+        let read = Query::read(message, transport);
+        let ourselves = read.as_ref().is_ok_and(|query| self.is_ours(query));
+        let shard = if ourselves { &*self.handler.uncounted } else { self.shard };
+        let request = Request { turn: self, client, transport, shard, ourselves };
+        shard.count(|dns| of_transport(dns, transport));
         if transport == Transport::Udp && LOOP_PORTS.contains(&client.port()) {
-            stats.dropped.add_one();
+            shard.count(|dns| &dns.dropped.port);
             return false;
         }
-        match Query::read(message, transport) {
-            Ok(query) => self.reply(&query, out),
+        match read {
+            Ok(query) => request.answer(&query, out),
             Err(Fault::Unanswerable) => {
-                stats.dropped.add_one();
-                return false;
+                shard.count(|dns| &dns.dropped.no_query);
+                false
             }
             // RFC 8906 section 8.1.4: no other bit is repeated.
             Err(Fault::Opcode(head)) => {
-                self.bare(Head { recursion_desired: false, ..head }, Rcode::NotImp, out);
+                request.bare(Head { recursion_desired: false, ..head }, Rcode::NotImp, out)
             }
-            Err(Fault::Question(head)) => self.bare(head, Rcode::FormErr, out),
+            Err(Fault::Question(head)) => request.bare(head, Rcode::FormErr, out),
+            Err(Fault::CookieOnly { head, edns }) => request.cookie_only(head, edns, out),
             Err(Fault::Records { head, echo, edns }) => {
-                self.write(head, echo, &without_data(Rcode::FormErr), edns, transport, out);
+                let reply = Reply { head, echo, edns, cookie: None };
+                request.send(&reply, &without_data(Rcode::FormErr), out)
+            }
+        }
+    }
+
+    /// Is it a question of the verifier? Then it knows what nobody else does.
+    fn is_ours(&self, query: &Query<'_>) -> bool {
+        let pass = query.edns.and_then(|edns| edns.pass);
+        pass.zip(self.serving.pass).is_some_and(|(shown, own)| own.ct_eq(shown).into())
+    }
+}
+
+/// One message.
+#[derive(Clone, Copy)]
+struct Request<'t> {
+    turn: &'t Turn<'t>,
+    client: SocketAddr,
+    transport: Transport,
+    shard: &'t Shard,
+    ourselves: bool,
+}
+
+/// What a reply repeats of its query.
+struct Reply<'p> {
+    head: Head,
+    echo: Echo<'p>,
+    edns: Option<Edns<'p>>,
+    cookie: Option<Cookie>,
+}
+
+impl<'t> Request<'t> {
+    fn answer(self, query: &Query<'_>, out: &mut Vec<u8>) -> bool {
+        let Query { head, question, echo, edns, signed } = *query;
+        let known = edns.filter(|edns| edns.version == 0);
+        let reply = Reply { head, echo, edns, cookie: self.cookie(known) };
+        let refused = match (edns, reply.cookie) {
+            (Some(Edns { version: 1.., .. }), _) => Some(Rcode::BadVers),
+            (_, Some(Cookie::Malformed)) => Some(Rcode::FormErr),
+            _ => signed.then_some(Rcode::NotAuth),
+        };
+        if let Some(rcode) = refused {
+            return self.send(&reply, &without_data(rcode), out);
+        }
+        self.shard.count(|dns| of_type(&dns.types, question.qtype));
+        let asker = Asker {
+            client: self.client.ip(),
+            now: self.turn.now.unix,
+            policy: &self.turn.serving.policy,
+            ourselves: self.ourselves,
+        };
+        let decision = answer(&question, self.turn.view.as_deref(), &asker);
+        self.count(&decision);
+        match decision.answer {
+            Some(answer) => self.send(&reply, &answer, out),
+            None => {
+                self.shard.count(|dns| &dns.dropped.access);
+                false
+            }
+        }
+    }
+
+    /// A query that only wants a cookie (RFC 7873 section 5.4).
+    fn cookie_only(self, head: Head, edns: Edns<'_>, out: &mut Vec<u8>) -> bool {
+        let cookie = self.cookie(Some(edns));
+        let rcode = match cookie {
+            None | Some(Cookie::Malformed) => return self.bare(head, Rcode::FormErr, out),
+            Some(Cookie::Invalid(_)) => Rcode::BadCookie,
+            Some(Cookie::ClientOnly(_) | Cookie::Valid(_)) => Rcode::NoError,
+        };
+        let valid = matches!(cookie, Some(Cookie::Valid(_)));
+        if !valid && self.limit(Kind::Error) != Verdict::Send {
+            return self.suppressed();
+        }
+        self.shard.count(|dns| of_rcode(&dns.rcodes, rcode));
+        wire::unasked(out, head, rcode, self.opt(edns, cookie));
+        true
+    }
+
+    /// Judges the cookie of a query, if it has one and we have secrets.
+    fn cookie(self, edns: Option<Edns<'_>>) -> Option<Cookie> {
+        let cookie = self.turn.serving.check(edns?.cookie, self.client.ip(), self.turn.now.unix)?;
+        self.shard.count(|dns| match cookie {
+            Cookie::Malformed => &dns.cookies.malformed,
+            Cookie::ClientOnly(_) => &dns.cookies.first,
+            Cookie::Invalid(_) => &dns.cookies.invalid,
+            Cookie::Valid(_) => &dns.cookies.valid,
+        });
+        Some(cookie)
+    }
+
+    /// Sends a header, if errors may be sent.
+    fn bare(self, head: Head, rcode: Rcode, out: &mut Vec<u8>) -> bool {
+        if self.client.port() == ERROR_LOOP_PORT {
+            self.shard.count(|dns| &dns.dropped.port);
+            return false;
+        }
+        if self.limit(Kind::Error) != Verdict::Send {
+            return self.suppressed();
+        }
+        self.shard.count(|dns| of_rcode(&dns.rcodes, rcode));
+        wire::bare(out, head, rcode);
+        true
+    }
+
+    /// Sends an answer, or what the limits make of it.
+    fn send(self, reply: &Reply<'_>, answer: &Answer<'_>, out: &mut Vec<u8>) -> bool {
+        let kind = kind(answer.rcode);
+        if kind == Kind::Error && self.client.port() == ERROR_LOOP_PORT {
+            self.shard.count(|dns| &dns.dropped.port);
+            return false;
+        }
+        let valid = matches!(reply.cookie, Some(Cookie::Valid(_)));
+        let verdict = if valid { Verdict::Send } else { self.limit(kind) };
+        let opt = reply.edns.map(|edns| self.opt(edns, reply.cookie));
+        match (verdict, reply.cookie) {
+            (Verdict::Drop, _) => return self.suppressed(),
+            (Verdict::Slip, cookie) => {
+                self.shard.count(|dns| &dns.slipped);
+                // Who has a cookie mended comes through over UDP, all others over TCP.
+                let wants_cookie = matches!(cookie, Some(Cookie::ClientOnly(_) | Cookie::Invalid(_)));
+                let rcode = if wants_cookie { Rcode::BadCookie } else { answer.rcode };
+                self.shard.count(|dns| of_rcode(&dns.rcodes, rcode));
+                if wants_cookie {
+                    let limit = self.max_reply(reply.edns);
+                    wire::reply(out, reply.head, reply.echo, &without_data(rcode), opt, limit);
+                } else {
+                    wire::truncated(out, reply.head, reply.echo, answer, opt);
+                }
+            }
+            (Verdict::Send, _) => {
+                self.shard.count(|dns| of_rcode(&dns.rcodes, answer.rcode));
+                if wire::reply(out, reply.head, reply.echo, answer, opt, self.max_reply(reply.edns)) {
+                    self.shard.count(|dns| &dns.truncated);
+                }
             }
         }
         true
     }
 
-    fn bare(&self, head: Head, rcode: Rcode, out: &mut Vec<u8>) {
-        count_rcode(&self.stats.dns.rcodes, rcode).add_one();
-        wire::bare(out, head, rcode);
+    fn suppressed(self) -> bool {
+        self.shard.count(|dns| &dns.dropped.rate);
+        false
     }
 
-    fn reply(&self, query: &Query<'_>, out: &mut Vec<u8>) {
-        let view = self.live.load();
-        let found = match query.edns {
-            _ if query.signed => without_data(Rcode::NotAuth),
-            Some(Edns { version: 1.., .. }) => without_data(Rcode::BadVers),
-            _ => answer(&query.question, view.as_deref()),
-        };
-        let stats = &self.stats.dns;
-        match found.listed {
-            Some(true) => stats.listed.add_one(),
-            Some(false) => stats.not_listed.add_one(),
+    /// What the limits say. Only datagrams come from forged addresses.
+    fn limit(self, kind: Kind) -> Verdict {
+        if self.transport != Transport::Udp || self.ourselves {
+            return Verdict::Send;
+        }
+        self.turn.serving.limit(self.client.ip(), kind, self.turn.now.millis)
+    }
+
+    fn opt(self, edns: Edns<'_>, cookie: Option<Cookie>) -> Opt<'t> {
+        let serving = &self.turn.serving;
+        let cookie: Option<[u8; cookie::REPLY]> = cookie.and_then(|cookie| cookie.reply().copied());
+        Opt {
+            size: serving.udp_size,
+            dnssec_ok: edns.dnssec_ok,
+            nsid: serving.nsid.as_deref().filter(|_| edns.nsid),
+            cookie,
+            keepalive: None,
+        }
+    }
+
+    /// Octets a reply may have.
+    fn max_reply(self, edns: Option<Edns<'_>>) -> usize {
+        match (self.transport, edns) {
+            (Transport::Udp, None) => MAX_PLAIN.into(),
+            (Transport::Udp, Some(edns)) => edns.size.clamp(MAX_PLAIN, self.turn.serving.udp_size).into(),
+            _ => MAX_STREAM,
+        }
+    }
+
+    fn count(self, decision: &Decision<'_>) {
+        let shard = self.shard;
+        let listed = decision.answer.and_then(|answer| answer.listed);
+        match listed {
+            Some(true) => shard.count(|dns| &dns.listed),
+            Some(false) => shard.count(|dns| &dns.not_listed),
             None => {}
         }
-        self.write(query.head, query.echo, &found, query.edns, query.question.transport, out);
+        let slot = decision.zone.and_then(|(number, zone)| self.turn.serving.zone_slot(number, zone));
+        if let Some(slot) = slot {
+            shard.count_zone(slot, |zone| &zone.questions);
+            match (listed, decision.answer.map(|answer| answer.rcode)) {
+                (Some(true), _) => shard.count_zone(slot, |zone| &zone.listed),
+                (Some(false), _) => shard.count_zone(slot, |zone| &zone.not_listed),
+                (None, Some(Rcode::Refused | Rcode::ServFail)) => {
+                    shard.count_zone(slot, |zone| &zone.refused);
+                }
+                _ => {}
+            }
+        }
+        let admitted = &decision.admitted;
+        match admitted.admission {
+            Admission::Full if admitted.key.is_some() => shard.count(|dns| &dns.access.keyed),
+            Admission::Full => {}
+            Admission::Empty => shard.count(|dns| &dns.access.emptied),
+            Admission::Coded(_) => shard.count(|dns| &dns.access.coded),
+            Admission::Refused if admitted.standing.is_some() => shard.count(|dns| &dns.access.quota),
+            Admission::Refused => shard.count(|dns| &dns.access.refused),
+            Admission::Ignored => {}
+        }
+        if let Some(standing) = admitted.standing {
+            self.tell_of_quota(standing, admitted.key.map(|key| key.name));
+        }
     }
 
-    fn write(
-        &self,
-        head: Head,
-        echo: Echo<'_>,
-        answer: &Answer<'_>,
-        edns: Option<Edns<'_>>,
-        transport: Transport,
-        out: &mut Vec<u8>,
-    ) {
-        count_rcode(&self.stats.dns.rcodes, answer.rcode).add_one();
-        let opt = edns.map(|edns| Opt { dnssec_ok: edns.dnssec_ok });
-        if wire::reply(out, head, echo, answer, opt, limit(edns, transport)) {
-            self.stats.dns.truncated.add_one();
+    /// Says once in a period that a quota comes to its end, and once that it has.
+    fn tell_of_quota(self, standing: Standing, key: Option<&str>) {
+        let client = self.client.ip();
+        let key = key.unwrap_or("-");
+        match standing {
+            Standing::Within | Standing::Refused => {}
+            Standing::Uncounted => self.shard.count(|dns| &dns.access.uncounted),
+            Standing::Near => tracing::info!(%client, key, "dns quota: 80 % used"),
+            Standing::Over => tracing::warn!(%client, key, "dns quota: used up, answering on for 5 minutes"),
+            Standing::Spent => {
+                tracing::warn!(%client, key, "dns quota: used up, refusing until it is renewed");
+            }
         }
     }
 }
@@ -119,16 +383,39 @@ fn without_data(rcode: Rcode) -> Answer<'static> {
     }
 }
 
-/// Octets a reply may have.
-fn limit(edns: Option<Edns<'_>>, transport: Transport) -> usize {
-    match (transport, edns) {
-        (Transport::Tcp, _) => MAX_TCP,
-        (Transport::Udp, None) => MAX_PLAIN.into(),
-        (Transport::Udp, Some(edns)) => edns.size.clamp(MAX_PLAIN, MAX_UDP).into(),
+/// Which limit holds for a reply.
+fn kind(rcode: Rcode) -> Kind {
+    match rcode {
+        Rcode::NoError | Rcode::NxDomain | Rcode::ServFail => Kind::Answer,
+        Rcode::FormErr
+        | Rcode::NotImp
+        | Rcode::Refused
+        | Rcode::NotAuth
+        | Rcode::BadVers
+        | Rcode::BadCookie => Kind::Error,
     }
 }
 
-fn count_rcode(stats: &RcodeStats, rcode: Rcode) -> &Counter {
+fn of_transport(dns: &DnsStats, transport: Transport) -> &Counter {
+    match transport {
+        Transport::Udp => &dns.udp,
+        Transport::Tcp => &dns.tcp,
+    }
+}
+
+fn of_type(types: &TypeStats, asked: u16) -> &Counter {
+    match asked {
+        qtype::A => &types.a,
+        qtype::AAAA => &types.aaaa,
+        qtype::NS => &types.ns,
+        qtype::SOA => &types.soa,
+        qtype::TXT => &types.txt,
+        qtype::ANY => &types.any,
+        _ => &types.other,
+    }
+}
+
+fn of_rcode(stats: &RcodeStats, rcode: Rcode) -> &Counter {
     match rcode {
         Rcode::NoError => &stats.noerror,
         Rcode::FormErr => &stats.formerr,
@@ -138,71 +425,9 @@ fn count_rcode(stats: &RcodeStats, rcode: Rcode) -> &Counter {
         Rcode::Refused => &stats.refused,
         Rcode::NotAuth => &stats.notauth,
         Rcode::BadVers => &stats.badvers,
+        Rcode::BadCookie => &stats.badcookie,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::core::fixture::{generation, zone};
-    use crate::core::query::HEADER;
-    use proptest::prelude::*;
-
-    fn handler() -> Handler {
-        let live = Live::default();
-        let feeds = [(1, "127.0.0.2", "see $")];
-        live.publish(Arc::new(generation(&[zone("bl.example", &feeds)], &[(1, "192.0.2.0/24")])));
-        Handler::new(live, Arc::default())
-    }
-
-    fn respond(handler: &Handler, message: &[u8], transport: Transport) -> Option<Vec<u8>> {
-        let mut out = Vec::new();
-        handler.respond(message, "127.0.0.1:5353".parse().unwrap(), transport, &mut out).then_some(out)
-    }
-
-    /// A query for TXT with this name in wire form, and an OPT record with a cookie.
-    fn query(name: &[u8]) -> Vec<u8> {
-        let opt = b"\0\0\x29\x10\0\0\0\x80\0\0\x0c\0\x0a\0\x08cookies!";
-        [b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01", name, b"\0\x10\0\x01", opt].concat()
-    }
-
-    #[test]
-    fn labels_of_any_octets_and_names_of_any_length_are_looked_up() {
-        let zone = b"\x02bl\x07example\0";
-        let label = |octet: u8, len: u8| [vec![len], vec![octet; len.into()]].concat();
-        let longest =
-            [label(b'.', 63), label(0xff, 63), label(0, 63), label(b'x', 50), zone.to_vec()].concat();
-        assert_eq!(longest.len(), 255);
-        for name in [longest, [&b"\x09127.0.0.2"[..], zone].concat(), [&b"\x01\0"[..], zone].concat()] {
-            let reply = respond(&handler(), &query(&name), Transport::Udp).unwrap();
-            assert_eq!(reply[3], Rcode::NxDomain as u8, "{name:02x?}");
-            assert_eq!(reply[12..12 + name.len()], name);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_octets_get_one_fitting_reply_or_none(
-            noise in proptest::collection::vec((0usize..64, any::<u8>()), 0..6),
-            cut in 0usize..64,
-            tail in proptest::collection::vec(any::<u8>(), 0..40),
-            over_tcp: bool,
-        ) {
-            let mut message = query(b"\x017\x012\x010\x03192\x02bl\x07example\0");
-            for (at, octet) in noise {
-                message[at % 60] = octet;
-            }
-            message.truncate(message.len() - cut.min(message.len()));
-            message.extend(tail);
-            let transport = if over_tcp { Transport::Tcp } else { Transport::Udp };
-            let reply = respond(&handler(), &message, transport);
-            let is_reply = message.get(2).is_some_and(|flags| flags & 0x80 != 0);
-            prop_assert_eq!(reply.is_none(), message.len() < HEADER || is_reply);
-            if let Some(reply) = reply {
-                prop_assert_eq!(&reply[..2], &message[..2], "same id");
-                prop_assert_eq!(reply[2] & 0xf8, message[2] & 0x78 | 0x80, "QR, same opcode");
-                prop_assert!(reply.len() >= HEADER && reply.len() <= MAX_UDP.into());
-            }
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,8 @@
 //! DNS: the live generation as a DNSBL over UDP and TCP.
 //!
-//! Flow: `bind` makes the sockets before privileges are dropped; `udp` (with `batch`) and `tcp` move messages; `handler` turns one
-//! message into at most one reply, asking [`crate::core::answer`] what to say; `wire` writes it down.
+//! Flow: `bind` makes the sockets before privileges are dropped; `udp` (with `batch`) and `tcp` move messages; `handler`
+//! turns one message into at most one reply, by the settings in [`serving`], asking [`crate::core::answer`] what to say;
+//! `wire` writes it down.
 //!
 //! The way round, [`client`] asks a server, for checks of our own port.
 //!
@@ -11,16 +12,18 @@ mod batch;
 mod bind;
 pub mod client;
 mod handler;
+pub mod serving;
 mod tcp;
 mod udp;
 mod wire;
 
 pub use bind::{BindError, SocketKind};
-pub use handler::Handler;
+pub use handler::{Handler, Now, Turn};
 
 use crate::live::Live;
 use crate::stats::Stats;
 use bind::Sockets;
+use serving::Serving;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -58,6 +61,16 @@ impl DnsServer {
     pub fn bind(addresses: &[SocketAddr], workers: NonZeroUsize) -> Result<Bound, BindError> {
         let sockets = distinct(addresses).into_iter().map(|address| Sockets::bind(address, workers));
         Ok(Bound { sockets: sockets.collect::<Result<_, _>>()?, workers })
+    }
+
+    /// Answers with other settings from the next messages on.
+    pub fn configure(&self, serving: Serving) {
+        self.handler.configure(serving);
+    }
+
+    /// The settings in force.
+    pub fn serving(&self) -> Arc<Serving> {
+        self.handler.serving()
     }
 
     /// The addresses served, with the ports taken, in the order of the configuration.
@@ -101,8 +114,9 @@ impl Bound {
     ///
     /// # Errors
     /// [`BindError`] if the runtime cannot take over a socket.
-    pub fn serve(self, live: Live, stats: Arc<Stats>) -> Result<DnsServer, BindError> {
+    pub fn serve(self, live: Live, stats: Arc<Stats>, serving: Serving) -> Result<DnsServer, BindError> {
         let handler = Arc::new(Handler::new(live, stats));
+        handler.configure(serving);
         let workers = self.workers;
         Ok(DnsServer { listeners: Listener::start_all(self, &handler)?, handler, workers })
     }

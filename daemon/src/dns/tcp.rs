@@ -33,12 +33,12 @@ pub(super) async fn serve(listener: TcpListener, handler: Arc<Handler>, mut stop
         };
         match accepted {
             Ok((stream, client)) => {
-                handler.stats().dns.connections.add_one();
+                handler.counters().count(|dns| &dns.connections);
                 let connection = Connection { client, handler: handler.clone(), stop: stop.clone() };
                 connections.spawn(connection.serve(stream));
             }
             Err(error) => {
-                handler.stats().dns.socket_errors.add_one();
+                handler.counters().count(|dns| &dns.socket_errors);
                 tracing::warn!(%error, "cannot accept dns connections, trying on");
                 tokio::time::sleep(PAUSE).await;
             }
@@ -77,7 +77,7 @@ impl Connection {
             framed.extend_from_slice(&u16::try_from(reply.len()).unwrap_or(u16::MAX).to_be_bytes());
             framed.extend_from_slice(&reply);
             if !matches!(timeout(PATIENCE, writer.write_all(&framed)).await, Ok(Ok(()))) {
-                self.handler.stats().dns.socket_errors.add_one();
+                self.handler.counters().count(|dns| &dns.socket_errors);
                 return;
             }
         }

@@ -2,16 +2,15 @@
 //! so the case of the question is the case of the reply (RFC 4343, and resolvers that check it).
 
 use crate::core::answer::{Answer, CLASS_IN, Ede, Rcode, Records, Soa, qtype};
+use crate::core::cookie;
 use crate::core::name::{DomainName, QuestionName};
-use crate::core::query::{Echo, HEADER, Head};
+use crate::core::query::{Echo, HEADER, Head, option};
 use crate::core::subject::{Spelled, Texts};
 use crate::core::text::{MAX_STRING, Template};
 use crate::core::zone::{SOA_EXPIRE, SOA_REFRESH, SOA_RETRY, Zone};
 
-/// Largest reply over UDP, and the size told in OPT (DNS flag day 2020).
-pub(super) const MAX_UDP: u16 = 1232;
-/// Largest message on a connection.
-pub(super) const MAX_TCP: usize = 65_535;
+/// Largest reply over UDP, and the size told in OPT, unless configured (DNS flag day 2020).
+pub(super) const DEFAULT_UDP_SIZE: u16 = 1232;
 
 const QR: u16 = 0x8000;
 const AA: u16 = 0x0400;
@@ -27,9 +26,17 @@ fn flags(head: Head, rcode: Rcode) -> u16 {
 
 /// OPT of a reply (RFC 6891).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Opt {
+pub(super) struct Opt<'p> {
+    /// Largest datagram we take.
+    pub(super) size: u16,
     /// DO, copied from the query.
     pub(super) dnssec_ok: bool,
+    /// Who we are, for those who ask (RFC 5001).
+    pub(super) nsid: Option<&'p [u8]>,
+    /// The client's cookie and ours (RFC 7873).
+    pub(super) cookie: Option<[u8; cookie::REPLY]>,
+    /// How long the connection may be idle, in units of 100 ms (RFC 7828).
+    pub(super) keepalive: Option<u16>,
 }
 
 /// Writes a reply of a header alone.
@@ -40,24 +47,34 @@ pub(super) fn bare(out: &mut Vec<u8>, head: Head, rcode: Rcode) {
     }
 }
 
-/// Writes a reply with its question. One above `limit` octets becomes TC=1 with nothing but question and OPT; says
-/// if that happened.
+/// Writes a reply of a header and OPT, to a query without question.
+pub(super) fn unasked(out: &mut Vec<u8>, head: Head, rcode: Rcode, opt: Opt<'_>) {
+    bare(out, head, rcode);
+    set16(out, 10, 1);
+    write_opt(out, rcode, opt, None);
+}
+
+/// Writes a reply with its question. One above `limit` octets becomes TC=1 with nothing but question and OPT; says if that
+/// happened. Replies with an extended error have no records, so that is never too much: with the longest question and
+/// all options there are 420 octets.
 pub(super) fn reply(
     out: &mut Vec<u8>,
     head: Head,
     echo: Echo<'_>,
     answer: &Answer<'_>,
-    opt: Option<Opt>,
+    opt: Option<Opt<'_>>,
     limit: usize,
 ) -> bool {
-    start(out, head, echo, answer, opt);
+    start(out, head, echo, answer, opt.is_some());
     let question_end = out.len();
-    let answers = write_records(out, echo.name, answer);
+    let answers = write_records(out, echo, answer);
     if let Some((soa, ttl)) = answer.authority {
         let zone_at = zone_offset(echo.name, soa.zone);
-        record(out, zone_at, qtype::SOA, ttl, |out| write_soa(out, soa, zone_at));
+        record(out, zone_at, (qtype::SOA, CLASS_IN), ttl, |out| write_soa(out, soa, zone_at));
     }
-    write_opt(out, answer, opt);
+    if let Some(opt) = opt {
+        write_opt(out, answer.rcode, opt, answer.ede);
+    }
     if out.len() <= limit {
         set16(out, 6, answers);
         set16(out, 8, answer.authority.is_some().into());
@@ -65,8 +82,25 @@ pub(super) fn reply(
     }
     out.truncate(question_end);
     set16(out, 2, out_flags(head, answer) | TC);
-    write_opt(out, answer, opt);
+    if let Some(opt) = opt {
+        write_opt(out, answer.rcode, opt, None);
+    }
     true
+}
+
+/// Writes a reply that sends the client to TCP: TC=1, question and OPT.
+pub(super) fn truncated(
+    out: &mut Vec<u8>,
+    head: Head,
+    echo: Echo<'_>,
+    answer: &Answer<'_>,
+    opt: Option<Opt<'_>>,
+) {
+    start(out, head, echo, answer, opt.is_some());
+    set16(out, 2, out_flags(head, answer) | TC);
+    if let Some(opt) = opt {
+        write_opt(out, answer.rcode, opt, None);
+    }
 }
 
 fn out_flags(head: Head, answer: &Answer<'_>) -> u16 {
@@ -74,9 +108,9 @@ fn out_flags(head: Head, answer: &Answer<'_>) -> u16 {
 }
 
 /// Header without answer and authority counts, and question.
-fn start(out: &mut Vec<u8>, head: Head, echo: Echo<'_>, answer: &Answer<'_>, opt: Option<Opt>) {
+fn start(out: &mut Vec<u8>, head: Head, echo: Echo<'_>, answer: &Answer<'_>, opt: bool) {
     out.clear();
-    for field in [head.id, out_flags(head, answer), 1, 0, 0, opt.is_some().into()] {
+    for field in [head.id, out_flags(head, answer), 1, 0, 0, opt.into()] {
         put16(out, field);
     }
     out.extend_from_slice(echo.octets);
@@ -93,13 +127,13 @@ fn pointer(at: usize) -> u16 {
 }
 
 /// The answer section; returns the number of records.
-fn write_records(out: &mut Vec<u8>, name: QuestionName<'_>, answer: &Answer<'_>) -> u16 {
-    let (owner, ttl) = (pointer(0), answer.ttl);
+fn write_records(out: &mut Vec<u8>, echo: Echo<'_>, answer: &Answer<'_>) -> u16 {
+    let (name, owner, ttl) = (echo.name, pointer(0), answer.ttl);
     let count = match answer.records {
         Records::None => 0,
         Records::A(codes) => {
             for code in codes {
-                record(out, owner, qtype::A, ttl, |out| out.extend_from_slice(&code.octets()));
+                record(out, owner, (qtype::A, CLASS_IN), ttl, |out| out.extend_from_slice(&code.octets()));
             }
             codes.len()
         }
@@ -107,30 +141,45 @@ fn write_records(out: &mut Vec<u8>, name: QuestionName<'_>, answer: &Answer<'_>)
             let mut spelled = Spelled::default();
             let texts = spelled.texts(texts, subject, &name);
             for text in texts.templates {
-                record(out, owner, qtype::TXT, ttl, |out| write_text(out, text, texts));
+                record(out, owner, (qtype::TXT, CLASS_IN), ttl, |out| write_text(out, text, texts));
             }
             texts.templates.len()
         }
         Records::Soa(soa) => {
-            record(out, owner, qtype::SOA, ttl, |out| write_soa(out, soa, zone_offset(name, soa.zone)));
+            record(out, owner, (qtype::SOA, CLASS_IN), ttl, |out| {
+                write_soa(out, soa, zone_offset(name, soa.zone));
+            });
             1
         }
         Records::Ns(zone) => {
             let zone_at = zone_offset(name, zone);
             for ns in zone.ns() {
-                record(out, owner, qtype::NS, ttl, |out| write_name(out, ns, zone, zone_at));
+                record(out, owner, (qtype::NS, CLASS_IN), ttl, |out| write_name(out, ns, zone, zone_at));
             }
             zone.ns().len()
+        }
+        Records::Text(text) => {
+            // Of the server itself in class CH, of a zone in IN: the class of the question.
+            let class = echo.octets.last_chunk().map_or(CLASS_IN, |class| u16::from_be_bytes(*class));
+            record(out, owner, (qtype::TXT, class), ttl, |out| write_strings(out, text.as_bytes()));
+            1
         }
     };
     // More than fit a message never get out: the reply is cut then.
     u16::try_from(count).unwrap_or(u16::MAX)
 }
 
-fn record(out: &mut Vec<u8>, owner: u16, rtype: u16, ttl: u32, rdata: impl FnOnce(&mut Vec<u8>)) {
+/// A record, of a type and class.
+fn record(
+    out: &mut Vec<u8>,
+    owner: u16,
+    (rtype, class): (u16, u16),
+    ttl: u32,
+    rdata: impl FnOnce(&mut Vec<u8>),
+) {
     put16(out, owner);
     put16(out, rtype);
-    put16(out, CLASS_IN);
+    put16(out, class);
     out.extend_from_slice(&ttl.to_be_bytes());
     let length_at = out.len();
     put16(out, 0);
@@ -144,7 +193,7 @@ fn write_soa(out: &mut Vec<u8>, soa: Soa<'_>, zone_at: u16) {
     let zone = soa.zone;
     write_name(out, zone.ns().first().unwrap_or(zone.name()), zone, zone_at);
     write_name(out, zone.contact(), zone, zone_at);
-    for field in [soa.serial, SOA_REFRESH, SOA_RETRY, SOA_EXPIRE, zone.spec().negative_ttl] {
+    for field in [soa.serial, SOA_REFRESH, SOA_RETRY, SOA_EXPIRE, zone.minimum()] {
         out.extend_from_slice(&field.to_be_bytes());
     }
 }
@@ -181,25 +230,51 @@ fn write_text(out: &mut Vec<u8>, text: &Template, texts: Texts<'_>) {
     }
 }
 
-fn write_opt(out: &mut Vec<u8>, answer: &Answer<'_>, opt: Option<Opt>) {
-    let Some(opt) = opt else { return };
-    out.push(0);
-    put16(out, qtype::OPT);
-    put16(out, MAX_UDP);
-    out.push(answer.rcode as u8 >> 4);
-    out.push(0);
-    put16(out, if opt.dnssec_ok { 0x8000 } else { 0 });
-    match answer.ede {
-        Some(ede) => write_ede(out, ede),
-        None => put16(out, 0),
+/// Octets as strings of at most 255; at least one.
+fn write_strings(out: &mut Vec<u8>, octets: &[u8]) {
+    let (now, mut later) = octets.split_at(octets.len().min(MAX_STRING));
+    out.push(now.len() as u8);
+    out.extend_from_slice(now);
+    while !later.is_empty() {
+        let (now, rest) = later.split_at(later.len().min(MAX_STRING));
+        out.push(now.len() as u8);
+        out.extend_from_slice(now);
+        later = rest;
     }
 }
 
-/// RDATA length and the one option: code 15, the info code, no text (RFC 8914).
-fn write_ede(out: &mut Vec<u8>, ede: Ede) {
-    for field in [6, 15, 2, ede as u16] {
-        put16(out, field);
+fn write_opt(out: &mut Vec<u8>, rcode: Rcode, opt: Opt<'_>, ede: Option<Ede>) {
+    out.push(0);
+    put16(out, qtype::OPT);
+    put16(out, opt.size);
+    out.push(rcode as u8 >> 4);
+    out.push(0);
+    put16(out, if opt.dnssec_ok { 0x8000 } else { 0 });
+    let length_at = out.len();
+    put16(out, 0);
+    if let Some(ede) = ede {
+        // The info code and no text (RFC 8914).
+        write_option(out, option::EDE, &(ede as u16).to_be_bytes());
     }
+    if let Some(cookie) = opt.cookie {
+        write_option(out, option::COOKIE, &cookie);
+    }
+    if let Some(nsid) = opt.nsid {
+        write_option(out, option::NSID, nsid);
+    }
+    if let Some(timeout) = opt.keepalive {
+        write_option(out, option::KEEPALIVE, &timeout.to_be_bytes());
+    }
+    let length = out.len() - length_at - 2;
+    // A few short options, bounded far below 64 KiB.
+    set16(out, length_at, u16::try_from(length).unwrap_or(u16::MAX));
+}
+
+fn write_option(out: &mut Vec<u8>, code: u16, data: &[u8]) {
+    put16(out, code);
+    // As above.
+    put16(out, u16::try_from(data.len()).unwrap_or(u16::MAX));
+    out.extend_from_slice(data);
 }
 
 fn put16(out: &mut Vec<u8>, value: u16) {

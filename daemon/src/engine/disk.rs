@@ -84,7 +84,7 @@ impl<'a> Disk<'a> {
         let generation = self.generation()?;
         let entries = self.live_entries.entries().cloned().collect();
         let overlay = LiveTable::compile(entries, &generation.exclusions, &generation.protections)?;
-        Ok(View { generation: Arc::new(generation), overlay: Arc::new(overlay) })
+        Ok(View { overlay: Arc::new(overlay), ..View::bare(Arc::new(generation)) })
     }
 
     /// Every feed, in configuration order.

@@ -13,7 +13,7 @@ use crate::core::live_set::{Action, Full, LiveEntry, LiveSet};
 use crate::core::live_table::{LiveTable, LiveTableError, TEST_SPACE};
 use crate::core::network::Network;
 use crate::core::protection::Reservations;
-use crate::core::view::View;
+use crate::core::view::{Expiry, View};
 use crate::filter::{FilterError, Overlay};
 use crate::live::Live;
 use crate::store::{Audit, LiveChange, LiveWriter, Store, StoreError};
@@ -222,12 +222,20 @@ impl LiveEntries {
             (None, None) => true,
             _ => false,
         };
-        let same = same_kernel && before.is_some_and(|view| view.overlay.words() == overlay.words());
+        let same = same_kernel && before.as_ref().is_some_and(|view| view.overlay.words() == overlay.words());
         state.kernel = kernel;
         if !same {
             state.put_into_kernel(&overlay);
         }
-        self.live.publish_view(View { generation, overlay });
+        let expiries = before.map(|view| Arc::clone(&view.expiries)).unwrap_or_default();
+        self.live.publish_view(View { generation, overlay, expiries });
+    }
+
+    /// Publishes when zones expire.
+    pub(super) fn publish_expiries(&self, expiries: Arc<[Expiry]>) {
+        // What is published is changed by one at a time.
+        let _state = self.state();
+        self.live.publish_expiries(expiries);
     }
 
     /// What is not as it should be.

@@ -14,6 +14,7 @@
 
 pub mod disk;
 pub mod exclude;
+mod expiry;
 pub mod hold;
 pub mod host;
 pub mod live_entries;
@@ -38,9 +39,11 @@ use crate::core::entry::FeedId;
 use crate::core::feed::Reject;
 use crate::core::generation::Generation;
 use crate::core::listing::FeedIndex;
+use crate::core::name::DomainName;
 use crate::core::protection::{
     Reservations, Reserved, ReservedDomain, built_in_domain_exclusions, built_in_exclusions,
 };
+use crate::core::view::Expiry;
 use crate::core::zone::{Zone, ZoneSpec};
 use crate::stats::Stats;
 use crate::store::{LastGood, Store};
@@ -177,7 +180,7 @@ impl Engine {
             publisher: Publisher::new(live_entries, &store, &resumed),
             exclusions: resumed.exclusions,
             filter: resumed.filter,
-            verifier: Verifier::new(watch::Sender::new(Vec::new()).subscribe(), Arc::default()),
+            verifier: Verifier::new(watch::Sender::new(Vec::new()).subscribe(), None, Arc::default()),
             status: watch::Sender::new(Arc::default()),
             store,
             fetcher,
@@ -196,9 +199,15 @@ impl Engine {
         self.status.subscribe()
     }
 
-    /// Lets the verifier ask DNS at these addresses, as they are at the time, and count in `stats`.
-    pub fn verify_with(&mut self, listening: watch::Receiver<Vec<SocketAddr>>, stats: Arc<Stats>) {
-        self.verifier = Verifier::new(listening, stats);
+    /// Lets the verifier ask DNS at these addresses, as they are at the time, with the pass of that server, and count in
+    /// `stats`.
+    pub fn verify_with(
+        &mut self,
+        listening: watch::Receiver<Vec<SocketAddr>>,
+        pass: [u8; 16],
+        stats: Arc<Stats>,
+    ) {
+        self.verifier = Verifier::new(listening, Some(pass), stats);
     }
 
     /// Reads the feeds that are files and publishes the first generation. No network is touched.
@@ -501,8 +510,9 @@ impl Engine {
         self.report();
     }
 
-    /// Publishes the status.
+    /// Publishes the status, and how old the data may get.
     fn report(&self) {
+        self.publisher.expire(expiry::expiries(&self.config.zones, &self.slots));
         let parts = self.publisher.live();
         let held_back = |id: &FeedId| {
             let part =
@@ -530,19 +540,34 @@ impl Engine {
 impl Engine {
     /// The zones as configured; while a generation is held, as it has them.
     fn zones(&self, live: Option<&Generation>) -> Vec<ZoneStatus> {
+        let expiries = self.publisher.view().map(|view| view.expiries).unwrap_or_default();
         if let Some(live) = live.filter(|_| self.is_held()) {
             let name = |feed: FeedIndex| Some(live.part(feed)?.id.to_string());
-            return live.zones.iter().map(|zone| zone_status(zone.spec(), zone.loaded, name)).collect();
+            let status = |zone: &Zone| zone_status(zone.spec(), zone.loaded, &expiries, name);
+            return live.zones.iter().map(status).collect();
         }
         let name = |feed| Some(self.config.feed_id(feed)?.to_string());
-        let status = |spec| zone_status(spec, publish::zone_loaded(spec, &self.slots), name);
+        let status = |spec| zone_status(spec, publish::zone_loaded(spec, &self.slots), &expiries, name);
         self.config.zones.iter().map(status).collect()
     }
 }
 
-fn zone_status(spec: &ZoneSpec, loaded: bool, name: impl Fn(FeedIndex) -> Option<String>) -> ZoneStatus {
-    let feeds = spec.feeds.iter().filter_map(|feed| name(feed.feed)).collect();
-    ZoneStatus { name: spec.name.clone(), loaded, feeds }
+fn zone_status(
+    spec: &ZoneSpec,
+    loaded: bool,
+    expiries: &[Expiry],
+    name: impl Fn(FeedIndex) -> Option<String>,
+) -> ZoneStatus {
+    let expiry = DomainName::parse(&spec.name)
+        .ok()
+        .and_then(|zone| expiries.iter().find(|expiry| expiry.zone == zone));
+    ZoneStatus {
+        name: spec.name.clone(),
+        loaded,
+        feeds: spec.feeds.iter().filter_map(|feed| name(feed.feed)).collect(),
+        expires_at: expiry.map(|expiry| expiry.at),
+        retired: spec.retired.is_some(),
+    }
 }
 
 /// What became of a body.

@@ -17,7 +17,7 @@ use crate::core::generation::{Generation, Lineage};
 use crate::core::listing::FeedIndex;
 use crate::core::live_table::LiveTableError;
 use crate::core::protection::{Reservations, Reserved, built_in_protections};
-use crate::core::view::View;
+use crate::core::view::{Expiry, View};
 use crate::core::zone::ZoneSpec;
 use crate::filter::FilterError;
 use crate::store::Store;
@@ -242,9 +242,16 @@ impl Publisher {
 
     /// The published generation, and the live entries over it.
     pub(super) fn view(&self) -> Option<View> {
-        let overlay =
-            self.live_entries.live().view().map(|view| Arc::clone(&view.overlay)).unwrap_or_default();
-        Some(View { generation: self.live()?, overlay })
+        let generation = self.live()?;
+        Some(match self.live_entries.live().view() {
+            Some(view) => View { generation, ..View::clone(&view) },
+            None => View::bare(generation),
+        })
+    }
+
+    /// Publishes when zones expire.
+    pub(super) fn expire(&self, expiries: Arc<[Expiry]>) {
+        self.live_entries.publish_expiries(expiries);
     }
 
     /// The published generation.

@@ -9,10 +9,13 @@ use crate::core::flatten::{Flat, flatten};
 use crate::core::gate::{self, GateFailure};
 use crate::core::generation::FeedCopy;
 use crate::core::merge::HeldBack;
-use crate::store::{Event, LastGood, Store, StoreError};
+use crate::store::{Event, LastGood, Outcome, Store, StoreError};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use thiserror::Error;
+
+/// How many outcomes are looked through for the last good one.
+const REMEMBERED: u32 = 1000;
 
 /// A feed with its last good data and the outcome of the last attempt.
 #[derive(Clone, Debug)]
@@ -21,6 +24,8 @@ pub(super) struct Slot {
     pub(super) loaded: Option<Loaded>,
     state: FeedState,
     checked_at: Option<u64>,
+    /// When the data in use was last what the source had, in seconds since 1970.
+    pub(super) confirmed_at: Option<u64>,
     last_error: Option<String>,
     /// Of the last body seen, good or not.
     rejects: Arc<[Reject]>,
@@ -84,6 +89,7 @@ impl Slot {
             loaded: None,
             state: FeedState::Waiting,
             checked_at: None,
+            confirmed_at: None,
             last_error: None,
             rejects: Arc::new([]),
         }
@@ -95,7 +101,9 @@ impl Slot {
     /// # Errors
     /// When any of it cannot be read; the rest is taken.
     pub(super) fn recall(&mut self, store: &Store) -> Result<(), StoreError> {
-        let (stored, outcomes) = (store.last_good(&self.feed.id), store.outcomes(&self.feed.id, 1));
+        let (stored, outcomes) = (store.last_good(&self.feed.id), store.outcomes(&self.feed.id, REMEMBERED));
+        let good = |outcome: &&Outcome| matches!(outcome.event, Event::Accepted | Event::Unchanged);
+        let confirmed = outcomes.iter().flatten().find(good).map(|outcome| outcome.at);
         if let Ok([outcome, ..]) = outcomes.as_deref() {
             self.checked_at = Some(outcome.at);
             match &outcome.event {
@@ -105,6 +113,7 @@ impl Slot {
         }
         if let Ok(Some(stored)) = &stored {
             self.restore(stored);
+            self.confirmed_at = confirmed.or(Some(stored.fetched_at));
         }
         if self.loaded.is_none() && self.state == FeedState::Ok {
             self.state = FeedState::Waiting;
@@ -139,6 +148,7 @@ impl Slot {
             domains: copy.domains,
             ..FeedCounts::default()
         };
+        self.confirmed_at = Some(copy.fetched_at);
         self.loaded = Some(Loaded {
             flat: Arc::new(flat),
             sha256: copy.sha256.clone(),
@@ -224,6 +234,9 @@ impl Slot {
     fn settle(&mut self, state: FeedState, at: u64, error: Option<String>) {
         self.state = state;
         self.checked_at = Some(at);
+        if state == FeedState::Ok {
+            self.confirmed_at = Some(at);
+        }
         self.last_error = error;
     }
 

@@ -221,4 +221,10 @@ pub struct ZoneStatus {
     pub loaded: bool,
     /// Feeds that answer in it.
     pub feeds: Vec<String>,
+    /// From when on it answers SERVFAIL if no feed is confirmed before, in seconds since 1970; `None`: never.
+    #[serde(default)]
+    pub expires_at: Option<u64>,
+    /// Is it a list that is closed?
+    #[serde(default)]
+    pub retired: bool,
 }

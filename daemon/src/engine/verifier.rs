@@ -74,6 +74,8 @@ pub(super) enum Repair {
 /// The verifier's state between rounds.
 pub(super) struct Verifier {
     listening: watch::Receiver<Vec<SocketAddr>>,
+    /// By which our DNS server knows us.
+    pass: Option<[u8; 16]>,
     stats: Arc<Stats>,
     /// Never more than one.
     rounds: JoinSet<Round>,
@@ -84,10 +86,15 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    /// Asks DNS at the addresses in `listening`, as they are when a round begins.
-    pub(super) fn new(listening: watch::Receiver<Vec<SocketAddr>>, stats: Arc<Stats>) -> Self {
+    /// Asks DNS at the addresses in `listening`, as they are when a round begins, with the `pass` of our server.
+    pub(super) fn new(
+        listening: watch::Receiver<Vec<SocketAddr>>,
+        pass: Option<[u8; 16]>,
+        stats: Arc<Stats>,
+    ) -> Self {
         Self {
             listening,
+            pass,
             stats,
             rounds: JoinSet::new(),
             begun: None,
@@ -120,7 +127,7 @@ impl Verifier {
         self.begun = Some(now);
         self.due = now + EVERY;
         if let Some(view) = view {
-            self.rounds.spawn(ask(view, self.listening.borrow().clone()));
+            self.rounds.spawn(ask(view, self.listening.borrow().clone(), self.pass));
         }
     }
 
@@ -261,7 +268,7 @@ impl PacketFilter {
 }
 
 /// The part of a round that can be done beside the engine.
-async fn ask(view: View, listening: Vec<SocketAddr>) -> Round {
+async fn ask(view: View, listening: Vec<SocketAddr>, pass: Option<[u8; 16]>) -> Round {
     let generation = Arc::clone(&view.generation);
     let mut round = Round {
         view,
@@ -278,29 +285,36 @@ async fn ask(view: View, listening: Vec<SocketAddr>) -> Round {
         Ok((intact, probes)) => (round.intact, round.probes) = (intact, probes),
         Err(lost) => round.problems.push(format!("the image was not read: {lost}")),
     }
-    ask_dns(&mut round, &listening).await;
+    ask_dns(&mut round, &listening, pass).await;
     round
 }
 
 /// Asks every listening address about every zone with data, as far as the bound allows, in random order.
-async fn ask_dns(round: &mut Round, listening: &[SocketAddr]) {
+async fn ask_dns(round: &mut Round, listening: &[SocketAddr], pass: Option<[u8; 16]>) {
     let generation = Arc::clone(&round.view.generation);
-    let zones: Vec<&Zone> = generation.zones.iter().filter(|zone| zone.loaded).collect();
+    let view = round.view.clone();
+    // A closed zone lists nothing, and one that has expired answers nothing, whatever the table says.
+    let answers = |zone: &&Zone| zone.spec().retired.is_none() && view.is_ready(zone, unix_now());
+    let zones: Vec<&Zone> = generation.zones.iter().filter(answers).collect();
     let mut pairs: Vec<(SocketAddr, &Zone)> =
         listening.iter().flat_map(|at| zones.iter().map(|zone| (*at, *zone))).collect();
     pairs.shuffle(&mut rand::rng());
     let each = (MAX_QUESTIONS / pairs.len().max(1)).max(1);
     for (at, zone) in pairs.into_iter().take(MAX_QUESTIONS) {
         let chosen: Vec<Probe> = round.probes.choose_multiple(&mut rand::rng(), each).copied().collect();
-        if let Err(error) = ask_zone(round, at, zone, &chosen).await {
+        let asked = match Client::connect(at, pass).await {
+            Ok(client) => ask_zone(round, &client, zone, &chosen).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = asked {
             let name = &zone.spec().name;
             round.problems.push(format!("zone {name} cannot be asked at {at}: {error}"));
         }
     }
 }
 
-async fn ask_zone(round: &mut Round, at: SocketAddr, zone: &Zone, probes: &[Probe]) -> std::io::Result<()> {
-    let (client, name) = (Client::connect(at).await?, &zone.spec().name);
+async fn ask_zone(round: &mut Round, client: &Client, zone: &Zone, probes: &[Probe]) -> std::io::Result<()> {
+    let name = &zone.spec().name;
     for probe in probes {
         round.questions += 1;
         let found = client.codes(name, probe.address, rand::random()).await?;

@@ -11,6 +11,47 @@ fn every_wrong_value_says_what_would_be_right() {
     let zone = |line: &str| format!("{FEED}{ZONE}{line}");
     let table = |header: &str, line: &str| format!("{FEED}{header}\n{line}");
     for (text, expected) in [
+        // Who is answered.
+        (table("[dns]", "udp_size = 300"), "6: bad udp_size in [dns]: 300; allowed: 512 to 4096"),
+        (
+            table("[dns]", "nsid = \"a\u{e9}\""),
+            "6: bad nsid in [dns]: \"a\u{e9}\"; write 1 to 100 characters of printable ASCII",
+        ),
+        (
+            table("[dns]", "clients = { deny = [] }"),
+            "6: unknown key in clients: deny; allowed: default, allow, refuse, drop, empty, coded, code, text",
+        ),
+        (
+            table("[dns]", "clients = { default = \"deny\" }"),
+            "6: bad default in clients of [dns]: \"deny\"; allowed: allow, refuse, drop, empty, code",
+        ),
+        (
+            table("[dns]", "clients = { coded = [\"192.0.2.1\"] }"),
+            "6: missing key in clients of [dns]: code; add code = \"127.255.255.254\", or use \"refuse\", which no mail server takes for a listing",
+        ),
+        (
+            table("[dns]", "clients = { default = \"code\", code = \"127.0.0.1\" }"),
+            "6: bad code in clients of [dns]: \"127.0.0.1\"; code 127.0.0.1 tells clients that the list is broken; use 127.0.0.2 or above",
+        ),
+        (
+            zone("clients = { allow = [\"192.0.2.1/24\"] }"),
+            "8: bad allow in clients of [[zone]]: \"192.0.2.1/24\"; address bits are set behind the prefix; write 192.0.2.0/24 or the bare address",
+        ),
+        (
+            table("[dns.rate_limit]", "ipv4_prefix = 4"),
+            "6: bad ipv4_prefix in [dns.rate_limit]: 4; allowed: 8 to 32",
+        ),
+        (table("[dns.quota]", "queries = 0"), "6: bad queries in [dns.quota]: 0; allowed: 1 to 2147483647"),
+        (
+            table("[dns.quota]", "period = \"60d\""),
+            "6: bad period in [dns.quota]: \"60d\"; allowed: \"1m\" to \"31d\"",
+        ),
+        (zone("ent = \"never\""), "8: bad ent in [[zone]]: \"never\"; allowed: exact, always"),
+        (zone("max_age = \"1s\""), "8: bad max_age in [[zone]]: \"1s\"; allowed: \"1m\" to \"365d\""),
+        (
+            zone("retired = \"caf\u{e9}\""),
+            "8: bad retired in [[zone]]: \"caf\u{e9}\"; text holds '\u{e9}'; only printable ASCII on one line reaches every mail log intact",
+        ),
         // Keys and types.
         (
             feed("refesh = \"1h\""),

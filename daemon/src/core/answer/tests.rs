@@ -1,15 +1,22 @@
+use super::qtype::AAAA;
 use super::*;
 use crate::core::fixture::{self, SERIAL, zone};
 use crate::core::live_set::{Action, entry};
 use crate::core::live_table::LiveTable;
+use crate::core::name::DomainName;
 use crate::core::protection::Reservations;
 use crate::core::subject::Spelled;
+use crate::core::view::Expiry;
 use crate::core::zone::ZoneSpec;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::LazyLock;
 
-const AAAA: u16 = 28;
+mod access;
+
+/// When questions are asked.
+const NOW: u64 = 1_763_600_000;
 const DS: u16 = 43;
 
 /// A dotted name in wire form.
@@ -28,14 +35,26 @@ struct Seen {
     negative: Option<u32>,
 }
 
+/// Of a server that answers everybody.
+static OPEN: LazyLock<Policy> = LazyLock::new(Policy::default);
+
 fn ask_with<'g>(g: Option<&'g View>, name: &str, qtype: u16, class: u16, transport: Transport) -> Answer<'g> {
     let wire = wire(name);
     let question = Question { name: QuestionName::read(&wire).unwrap(), qtype, class, transport };
-    answer(&question, g)
+    let asker = Asker { client: Ipv4Addr::LOCALHOST.into(), now: NOW, policy: &OPEN, ourselves: false };
+    answer(&question, g, &asker).answer.unwrap()
 }
 
 fn ask(g: &View, name: &str, qtype: u16) -> Seen {
-    let answer = ask_with(Some(g), name, qtype, CLASS_IN, Transport::Udp);
+    seen_of(&ask_with(Some(g), name, qtype, CLASS_IN, Transport::Udp), name)
+}
+
+/// Of a question whose name does not come back in texts.
+fn seen(answer: &Answer<'_>) -> Seen {
+    seen_of(answer, "example")
+}
+
+fn seen_of(answer: &Answer<'_>, name: &str) -> Seen {
     let records = match answer.records {
         Records::None => vec![],
         Records::A(codes) => codes.iter().map(Ipv4Addr::to_string).collect(),
@@ -46,6 +65,7 @@ fn ask(g: &View, name: &str, qtype: u16) -> Seen {
         }
         Records::Soa(soa) => vec![format!("SOA {}", soa.serial)],
         Records::Ns(zone) => vec![format!("NS {}", zone.ns().len())],
+        Records::Text(text) => vec![text.to_owned()],
     };
     let negative = answer.authority.map(|(_, ttl)| ttl);
     Seen { rcode: answer.rcode, authoritative: answer.authoritative, records, negative }
@@ -190,6 +210,48 @@ fn a_range_covers_its_prefixes() {
     assert_eq!(ask(&g, &format!("3.{mapped}.bl.example"), qtype::A), nodata());
     let beside = format!("b.0.f.f.f.f{}", ".0".repeat(20));
     assert_eq!(ask(&g, &format!("{beside}.bl.example"), qtype::A), nxdomain());
+}
+
+#[test]
+fn partial_names_always_exist_where_the_zone_says_so() {
+    let spec = ZoneSpec { ent: Ent::Always, ..zone("bl.example", &[(1, "127.0.0.2", "see $")]) };
+    let g = generation(&[spec], &[(1, "192.0.2.7")]);
+    for name in ["10", "5.10", "4.5.10", "f", "8.b.d.0.1.0.0.2", "4.3.2.1"] {
+        assert_eq!(ask(&g, &format!("{name}.bl.example"), qtype::A), nodata(), "{name}");
+    }
+    for name in ["8.2.0.192", "256", "x", "1.2.3.4.5", "0.0.0.10"] {
+        let expected = if name == "1.2.3.4.5" { nodata() } else { nxdomain() };
+        assert_eq!(ask(&g, &format!("{name}.bl.example"), qtype::A), expected, "{name}");
+    }
+    assert_eq!(ask(&g, "7.2.0.192.bl.example", qtype::A), records(&["127.0.0.2"]));
+}
+
+#[test]
+fn a_closed_zone_says_farewell_and_lists_nothing() {
+    let spec =
+        ZoneSpec { retired: Some("closed".into()), ..zone("bl.example", &[(1, "127.0.0.2", "see $")]) };
+    let g = generation(&[spec], &[(1, "192.0.2.7")]);
+    let negative = |seen: Seen| Seen { negative: Some(86_400), ..seen };
+    assert_eq!(ask(&g, "bl.example", qtype::TXT), records(&["closed"]));
+    assert_eq!(ask(&g, "bl.example", qtype::SOA), records(&[&format!("SOA {SERIAL}")]));
+    assert_eq!(ask(&g, "bl.example", qtype::NS), records(&["NS 1"]));
+    assert_eq!(ask(&g, "bl.example", qtype::A), negative(nodata()));
+    for name in ["7.2.0.192", "2.0.0.127", "1.0.0.127", "192", "x"] {
+        assert_eq!(ask(&g, &format!("{name}.bl.example"), qtype::A), negative(nxdomain()), "{name}");
+    }
+}
+
+#[test]
+fn expired_data_is_servfail_in_that_zone_alone() {
+    let zones = [zone("bl.example", &[(1, "127.0.0.2", "")]), zone("ok.example", &[(1, "127.0.0.2", "")])];
+    let mut g = generation(&zones, &[(1, "192.0.2.7")]);
+    let expire = |at| Arc::from([Expiry { zone: DomainName::parse("bl.example").unwrap(), at }]);
+    g.expiries = expire(NOW + 1);
+    assert_eq!(ask(&g, "7.2.0.192.bl.example", qtype::A), records(&["127.0.0.2"]));
+    g.expiries = expire(NOW);
+    let answer = ask_with(Some(&g), "7.2.0.192.bl.example", qtype::A, CLASS_IN, Transport::Udp);
+    assert_eq!((answer.rcode, answer.ede), (Rcode::ServFail, Some(Ede::NotReady)));
+    assert_eq!(ask(&g, "7.2.0.192.ok.example", qtype::A), records(&["127.0.0.2"]));
 }
 
 #[test]

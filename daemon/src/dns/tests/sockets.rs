@@ -7,7 +7,7 @@ fn wildcard(listen: &str) -> DnsServer {
     let live = Live::default();
     live.publish(Arc::new(example()));
     let bound = DnsServer::bind(&[listen.parse().unwrap()], NonZeroUsize::new(3).unwrap()).unwrap();
-    bound.serve(live, Arc::default()).unwrap()
+    bound.serve(live, Arc::default(), Serving::default()).unwrap()
 }
 
 #[tokio::test]

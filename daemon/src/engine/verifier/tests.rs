@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::core::table::Table;
 use crate::core::view::View;
 use crate::dns::DnsServer;
+use crate::dns::serving::Serving;
 use crate::engine::generations::Resumed;
 use crate::engine::live_entries::LiveEntries;
 use crate::engine::publish::Publisher;
@@ -67,9 +68,9 @@ impl Rig {
         let bound =
             DnsServer::bind(&["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()], NonZeroUsize::MIN)
                 .unwrap();
-        let server = bound.serve(live.clone(), Arc::default()).unwrap();
+        let server = bound.serve(live.clone(), Arc::default(), Serving::default()).unwrap();
         let listening = watch::Sender::new(server.local_addrs()).subscribe();
-        let verifier = Verifier::new(listening, Arc::default());
+        let verifier = Verifier::new(listening, None, Arc::default());
         Self { _dir: dir, live, publisher, filter, verifier, server, slots, config }
     }
 
@@ -146,7 +147,7 @@ async fn a_damaged_image_is_built_again() {
     let mut rig = Rig::new(|_| PacketFilter::Unused);
     let mut damaged = (*rig.publisher.live().unwrap()).clone();
     damaged.table = damaged.table.damaged();
-    let damaged = View { generation: Arc::new(damaged), overlay: Arc::default() };
+    let damaged = View::bare(Arc::new(damaged));
     rig.verifier.begin(Some(damaged.clone()));
     let Step::Asked(round) = rig.verifier.next().await else { panic!("a round is under way") };
     assert_eq!(rig.verifier.finish(round, Some(&damaged), &rig.filter), Repair::Rebuild);
