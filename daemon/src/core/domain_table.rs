@@ -228,16 +228,28 @@ impl DomainTable {
     /// Labels of no or of over 63 octets are in no table.
     #[inline]
     pub fn find_labels<'l, L: IntoIterator<Item = &'l [u8]>>(&self, labels: L) -> Found {
+        self.walk(labels).0.found
+    }
+
+    /// The way down, and whether the last name has a record.
+    #[inline]
+    fn walk<'l, L: IntoIterator<Item = &'l [u8]>>(&self, labels: L) -> (Walk, bool) {
         let (mut hash, mut walk) = (self.shape.key, Walk::at_zone());
         for label in labels {
             let usable = (1..=MAX_LABEL).contains(&label.len());
             hash = if usable { record::hash(hash, label) } else { hash };
             let entry = if usable { self.entry(hash) } else { Entry::default() };
             if !walk.enter(self.records(), label, &entry) {
-                break;
+                return (walk, false);
             }
         }
-        walk.found
+        (walk, true)
+    }
+
+    /// Is something said of exactly this name, or of those below it, rather than of its parents?
+    pub fn has_word<'l, L: IntoIterator<Item = &'l [u8]>>(&self, labels: L) -> bool {
+        let (walk, to_the_end) = self.walk(labels);
+        to_the_end && walk.has_word
     }
 
     /// The image: everything there is, in the byte order of this machine.
@@ -307,13 +319,15 @@ struct Walk {
     at: u32,
     /// What is known of that name.
     found: Found,
+    /// Its record says something.
+    has_word: bool,
 }
 
 impl Walk {
     #[inline]
     fn at_zone() -> Self {
         let found = Found { payload: Payload::NONE, below: Payload::NONE, branch: Some(0) };
-        Self { at: record::ROOT, found }
+        Self { at: record::ROOT, found, has_word: false }
     }
 
     /// Goes down to the child `label`, to be found in the bucket of `entry`. False when nothing more can be found.
@@ -328,6 +342,7 @@ impl Walk {
         let Some((place, record)) = found() else { return false };
         // Within the bucket, whose end is 32 bits.
         self.at = entry.start + place as u32;
+        self.has_word = record.name.is_some() || record.below.is_some();
         self.found = Found {
             payload: record.name.unwrap_or(below),
             below: record.below.unwrap_or(below),
