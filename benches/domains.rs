@@ -6,6 +6,7 @@ mod measure;
 use blackthorn::core::domain::Scope;
 use blackthorn::core::domain_table::{DomainRule, DomainTable};
 use blackthorn::core::name::QuestionName;
+use blackthorn::generations::in_huge_pages;
 use blackthorn_common::payload::{Class, Payload};
 use blackthorn_testkit::domains::{listed_names, wire};
 use blackthorn_testkit::random::Random;
@@ -30,6 +31,8 @@ fn measure(criterion: &mut Criterion, count: usize) -> Result<(), Box<dyn Error>
     let rules: Vec<DomainRule<'_>> = names.iter().zip(0..).map(|(name, value)| rule(name, value)).collect();
     let (built, table) = Clock::Thread.time(|| DomainTable::compile(&rules));
     let table = table?;
+    // As in the daemon.
+    let table = in_huge_pages(&table)?.unwrap_or(table);
     let case = size(count);
     let once = |value: f64, unit| Samples::new(vec![value], unit);
     report("domains, build", &case, &once(built.as_secs_f64() * 1000.0, "ms"), None, Aim::None);

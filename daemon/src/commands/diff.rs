@@ -5,6 +5,7 @@ use super::{Verdict, output};
 use crate::cli;
 use crate::config::Config;
 use crate::core::delta::{Change, Counts, Delta, Example, FamilyCounts, Side, delta};
+use crate::core::domain_table::DomainTable;
 use crate::core::entry::FeedId;
 use crate::core::generation_file::{Damage, GenerationFile};
 use crate::core::listing::Listings;
@@ -34,6 +35,7 @@ struct End {
 struct Opened {
     built_at: u64,
     table: Table,
+    domains: DomainTable,
     listings: Listings,
     feeds: Vec<FeedId>,
 }
@@ -56,6 +58,7 @@ fn open(files: &Generations, serial: u32) -> Result<Opened, OpenError> {
         Ok(Opened {
             built_at: file.manifest().built_at,
             table: file.table()?,
+            domains: file.domains()?,
             listings: file.listings()?,
             feeds: file.feed_ids()?,
         })
@@ -65,7 +68,7 @@ fn open(files: &Generations, serial: u32) -> Result<Opened, OpenError> {
 
 impl Opened {
     fn side(&self) -> Side<'_> {
-        Side { table: &self.table, listings: &self.listings, feeds: &self.feeds }
+        Side { table: &self.table, domains: &self.domains, listings: &self.listings, feeds: &self.feeds }
     }
 }
 
@@ -86,16 +89,21 @@ fn text(report: &Report, now: u64) -> String {
     let feeds = delta.feeds.iter().flat_map(|(feed, counts)| rows(feed, counts));
     let table: Vec<[String; 5]> = [head].into_iter().chain(all).chain(feeds).collect();
     let widest: Vec<[String; 3]> = delta.widest_v4.iter().chain(&delta.widest_v6).map(example).collect();
-    title + &section("addresses", &columns(&table, &[2, 3, 4])) + &section("widest", &columns(&widest, &[]))
+    let names: Vec<[String; 3]> = delta.names.iter().map(example).collect();
+    let names = if names.is_empty() { String::new() } else { section("names", &columns(&names, &[])) };
+    title
+        + &section("addresses", &columns(&table, &[2, 3, 4]))
+        + &section("widest", &columns(&widest, &[]))
+        + &names
 }
 
-/// A line for each family in which something changed.
+/// A line for each family, and for names, if something changed in it.
 fn rows(name: &str, counts: &FamilyCounts) -> Vec<[String; 5]> {
     let row = |(family, counts): (&str, Counts)| {
         let [added, removed, changed] = [counts.added, counts.removed, counts.changed].map(addresses);
         [name.to_owned(), family.to_owned(), added, removed, changed]
     };
-    let families = [("IPv4", counts.v4), ("IPv6", counts.v6)].into_iter();
+    let families = [("IPv4", counts.v4), ("IPv6", counts.v6), ("names", counts.names)].into_iter();
     families.filter(|(_, counts)| !counts.is_empty()).map(row).collect()
 }
 
@@ -132,25 +140,28 @@ mod tests {
             feeds: feeds.iter().map(ToString::to_string).collect(),
         };
         let delta = Delta {
-            addresses: FamilyCounts { v4, v6 },
-            feeds: [("mine".to_owned(), FamilyCounts { v4, v6: Counts::default() })].into(),
+            addresses: FamilyCounts { v4, v6, names: Counts { added: 2, ..Counts::default() } },
+            feeds: [("mine".to_owned(), FamilyCounts { v4, ..FamilyCounts::default() })].into(),
             widest_v4: vec![
                 example("192.0.2.0/24", Change::Added, &["mine", "other"]),
                 example("198.51.100.7", Change::Removed, &["mine"]),
             ],
             widest_v6: vec![example("2001:db8::/48", Change::Added, &["other"])],
+            names: vec![example(".bad.example", Change::Added, &["mine"])],
         };
         assert_eq!(
             text(&report(delta), 8_260),
             "\
 from generation 7, built 2h ago, to 9, built 1m ago
-  addresses                added  removed  changed
-              all   IPv4   1,256        1        0
-              all   IPv6  1.2e24        0        0
-              mine  IPv4   1,256        1        0
+  addresses                 added  removed  changed
+              all   IPv4    1,256        1        0
+              all   IPv6   1.2e24        0        0
+              all   names       2        0        0
+              mine  IPv4    1,256        1        0
   widest      added    192.0.2.0/24   mine, other
               removed  198.51.100.7   mine
               added    2001:db8::/48  other
+  names       added  .bad.example  mine
 "
         );
     }

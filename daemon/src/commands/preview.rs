@@ -3,7 +3,7 @@
 use super::text::{columns, counted, magnitude, number, section};
 use super::{Verdict, client, output, wait};
 use crate::cli;
-use crate::engine::preview::{Addresses, FeedPreview, FetchOutcome, Prefix, Preview};
+use crate::engine::preview::{Addresses, FeedPreview, FetchOutcome, Names, Prefix, Preview};
 use std::error::Error;
 
 /// Asks the daemon, which asks the feeds, and prints the answer.
@@ -21,12 +21,23 @@ fn text(preview: &Preview) -> String {
     } else {
         format!("the next cycle would change nothing; generation {} stays", preview.serial)
     };
-    let total = vec![
+    let mut total = vec![
         format!("{} now, {} then", addresses(preview.before), addresses(preview.after)),
         format!("{} added", addresses(preview.added)),
         format!("{} removed", addresses(preview.removed)),
         format!("{} listed for other reasons", addresses(preview.altered)),
     ];
+    let Names { added, removed, altered } = preview.names;
+    if preview.names_before + preview.names_after > 0 {
+        total.push(format!(
+            "{} now, {} then: {} added, {} removed, {} listed for other reasons",
+            counted(preview.names_before, "name", "names"),
+            number(preview.names_after),
+            number(added),
+            number(removed),
+            number(altered)
+        ));
+    }
     let feeds: Vec<[String; 4]> = preview.feeds.iter().map(feed).collect();
     let problem = |feed: &FeedPreview| Some(format!("{}: {}", feed.id, feed.problem.as_ref()?));
     let problems: Vec<String> = preview.feeds.iter().filter_map(problem).collect();
@@ -34,8 +45,8 @@ fn text(preview: &Preview) -> String {
     format!("{verdict}\n")
         + &section("addresses", &total)
         + &section("feeds", &columns(&feeds, &[]))
-        + &section("added", &prefixes(&preview.widest_added))
-        + &section("removed", &prefixes(&preview.widest_removed))
+        + &section("added", &prefixes(&[&preview.widest_added[..], &preview.names_added].concat()))
+        + &section("removed", &prefixes(&[&preview.widest_removed[..], &preview.names_removed].concat()))
         + &section("held back", &columns(&held_back, &[]))
         + &section("problems", &problems)
 }
@@ -56,7 +67,13 @@ fn feed(feed: &FeedPreview) -> [String; 4] {
         (before, after) => format!("{} -> {}", number(before), counted(after, "entry", "entries")),
     };
     let change = |sign: &str, n: Addresses| (!n.is_zero()).then(|| format!("{sign} {}", addresses(n)));
-    let changes = [change("+", feed.added), change("-", feed.removed)];
+    let names = |sign: &str, n: u64| (n > 0).then(|| format!("{sign} {}", counted(n, "name", "names")));
+    let changes = [
+        change("+", feed.added),
+        change("-", feed.removed),
+        names("+", feed.names.added),
+        names("-", feed.names.removed),
+    ];
     let changes: Vec<String> = changes.into_iter().flatten().collect();
     [feed.id.clone(), outcome.to_owned(), entries, changes.join(", ")]
 }
@@ -91,6 +108,7 @@ mod tests {
             entries_after: 1_000,
             added: Addresses::default(),
             removed: Addresses::default(),
+            names: Names::default(),
             excluded_before: 0.0,
             excluded_after: 0.0,
             protected_before: 0.0,
@@ -112,6 +130,7 @@ mod tests {
                     entries_after: 1_200,
                     added: Addresses { v4: 300, v6: 2f64.powi(64) },
                     removed: Addresses { v4: 1, v6: 0.0 },
+                    names: Names { added: 2, removed: 1, altered: 0 },
                     excluded_after: 16.0,
                     protected_before: 1.0,
                     ..feed_preview("hosts", FetchOutcome::Changed)
@@ -132,6 +151,11 @@ mod tests {
                 prefix("2001:db8::/64", &["hosts", "nets"]),
             ],
             widest_removed: vec![prefix("198.51.100.7", &["hosts"])],
+            names_before: 9,
+            names_after: 10,
+            names: Names { added: 2, removed: 1, altered: 0 },
+            names_added: vec![prefix(".bad.example", &["hosts"])],
+            names_removed: vec![prefix("old.example", &["hosts"])],
         };
         assert_eq!(
             text(&preview),
@@ -141,12 +165,15 @@ the next cycle would replace generation 7
               300 IPv4, 1.8e19 IPv6 added
               1 IPv4, 0 IPv6 removed
               0 IPv4, 0 IPv6 listed for other reasons
-  feeds       hosts  new copy                              1,000 -> 1,200 entries  + 300 IPv4, 1.8e19 IPv6, - 1 IPv4, 0 IPv6
+              9 names now, 10 then: 2 added, 1 removed, 0 listed for other reasons
+  feeds       hosts  new copy                              1,000 -> 1,200 entries  + 300 IPv4, 1.8e19 IPv6, - 1 IPv4, 0 IPv6, + 2 names, - 1 name
               page   WOULD BE QUARANTINED, last good copy  1,000 entries
               nets   unchanged                             1,000 entries
   added       192.0.2.0/24   hosts
               2001:db8::/64  hosts, nets
+              .bad.example   hosts
   removed     198.51.100.7  hosts
+              old.example   hosts
   held back   hosts  by exclusions               0 -> 16 addresses
               hosts  from the filter, protected  1 -> 0 addresses
   problems    page: the body is a web page

@@ -91,6 +91,9 @@ pub fn build(plan: &Plan<'_>, serial: u32, built_at: u64) -> Result<Generation, 
     let names = DomainSources { feeds: &names, exclusions: plan.exclusions.flat_domains() };
     let names = merge_domains(&names, &mut listings, &mut held_back)?;
     let domains = DomainTable::compile_sorted(&names)?;
+    if let Some(mismatch) = verify::first_wrong_name(&names, &domains, built_at) {
+        return Err(BuildError::Wrong(mismatch));
+    }
     // The test entry is none of them.
     let size = Size { domains: names.listed().saturating_sub(1) as u64, ..size };
     drop(names);

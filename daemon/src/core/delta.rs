@@ -4,6 +4,9 @@
 //! feeds, each pair of listings once. Time is linear in the runs of both images; memory is one comparison for each pair
 //! of listings that meet, and the examples asked for.
 
+mod domains;
+
+use super::domain_table::DomainTable;
 use super::entry::FeedId;
 use super::listing::{ListingId, Listings};
 use super::network::Network;
@@ -22,6 +25,8 @@ pub const TEST_FEED: &str = "test entry (RFC 5782)";
 pub struct Side<'a> {
     /// Address → payload.
     pub table: &'a Table,
+    /// Domain → payload.
+    pub domains: &'a DomainTable,
     /// Listing number → feeds.
     pub listings: &'a Listings,
     /// Ids of the feeds, by their number.
@@ -67,26 +72,28 @@ impl Counts {
     }
 }
 
-/// Numbers of addresses of both families.
+/// Numbers of addresses of both families, and of names. A name that changed together with those below it is one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FamilyCounts {
     /// IPv4.
     pub v4: Counts,
     /// IPv6.
     pub v6: Counts,
+    /// Names.
+    pub names: Counts,
 }
 
 impl FamilyCounts {
     /// Nothing changed?
     pub fn is_empty(&self) -> bool {
-        self.v4.is_empty() && self.v6.is_empty()
+        self.v4.is_empty() && self.v6.is_empty() && self.names.is_empty()
     }
 }
 
-/// A network whose addresses all changed alike.
+/// A network whose addresses, or a pattern whose names, all changed alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Example {
-    /// The prefix.
+    /// The prefix, or the pattern.
     pub network: String,
     /// What became of it.
     pub change: Change,
@@ -97,7 +104,7 @@ pub struct Example {
 /// Everything that differs between two generations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Delta {
-    /// Addresses, whoever lists them.
+    /// Addresses and names, whoever lists them.
     pub addresses: FamilyCounts,
     /// Addresses by feed; feeds without any change are left out. A feed that gives an address another value has changed
     /// it; what other feeds say of it does not count here.
@@ -106,6 +113,8 @@ pub struct Delta {
     pub widest_v4: Vec<Example>,
     /// The widest IPv6 prefixes that changed, widest first.
     pub widest_v6: Vec<Example>,
+    /// The names that changed with the fewest labels, in the order of their number.
+    pub names: Vec<Example>,
 }
 
 impl Delta {
@@ -115,7 +124,7 @@ impl Delta {
     }
 }
 
-/// Compares two generations; `examples` is how many of the widest prefixes of each family are named.
+/// Compares two generations; `examples` is how many of the widest prefixes of each family, and of the names, are shown.
 pub fn delta(old: Side<'_>, new: Side<'_>, examples: usize) -> Delta {
     let mut compared = Compared { old, new, pairs: HashMap::new() };
     let mut delta = Delta::default();
@@ -123,6 +132,7 @@ pub fn delta(old: Side<'_>, new: Side<'_>, examples: usize) -> Delta {
     delta.widest_v4 = compared.family(v4, &mut delta, |counts| &mut counts.v4, Network::V4, examples);
     let v6 = Pairs::new(old.table.runs_v6(), new.table.runs_v6());
     delta.widest_v6 = compared.family(v6, &mut delta, |counts| &mut counts.v6, Network::V6, examples);
+    delta.names = compared.names(&mut delta, examples);
     delta
 }
 
@@ -326,6 +336,7 @@ mod tests {
     /// A generation of feeds that list spans with a value, labelled address by address, of the first 1 Ki addresses.
     struct Small {
         table: Table,
+        domains: DomainTable,
         listings: Listings,
         feeds: Vec<FeedId>,
     }
@@ -364,7 +375,8 @@ mod tests {
             })
             .collect();
         let feeds = order.iter().map(|id| FeedId::new(id).unwrap()).collect();
-        Small { table: Table::compile(&segments, &wide).unwrap(), listings, feeds }
+        let domains = DomainTable::default();
+        Small { table: Table::compile(&segments, &wide).unwrap(), domains, listings, feeds }
     }
 
     const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -377,7 +389,7 @@ mod tests {
 
     impl Small {
         fn side(&self) -> Side<'_> {
-            Side { table: &self.table, listings: &self.listings, feeds: &self.feeds }
+            Side { table: &self.table, domains: &self.domains, listings: &self.listings, feeds: &self.feeds }
         }
     }
 
@@ -462,7 +474,9 @@ mod tests {
                 .unwrap();
         let whole = Table::compile(&[], &[Segment { span: Span::ALL, label }]).unwrap();
         let feeds = [FeedId::new("a").unwrap()];
-        let nothing = Side { table: &Table::default(), listings: &listings, feeds: &feeds };
+        let domains = DomainTable::default();
+        let nothing =
+            Side { table: &Table::default(), domains: &domains, listings: &listings, feeds: &feeds };
         let found = delta(nothing, Side { table: &whole, ..nothing }, 9);
         assert_eq!(found.addresses.v6.added, u128::MAX);
         assert_eq!(found.widest_v6[0].network, "::/0");

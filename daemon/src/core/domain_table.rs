@@ -33,8 +33,9 @@ use super::name::{MAX_LABEL, QuestionName};
 use super::slab::{Bytes, Slab, as_bytes};
 use blackthorn_common::layout::checksum;
 use blackthorn_common::payload::Payload;
-use record::{Record, header};
+use record::header;
 use std::fmt;
+use std::hint::black_box;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -192,33 +193,63 @@ impl DomainTable {
     }
 
     /// What is known of the name made of the first `count` labels of `name`, those in front of the zone.
+    ///
+    /// Where a name is in no cache, time is that of waiting for memory. So the entries of the directory for the highest
+    /// labels are all asked for before the first is looked at, and then the beginnings of their buckets.
     #[inline]
     pub fn find(&self, name: &QuestionName<'_>, count: usize) -> Found {
-        self.find_labels((0..count).rev().map(|index| name.label(index)))
+        let label = |level: usize| name.label(count - 1 - level);
+        let mut hash = self.shape.key;
+        let mut ahead = [Entry::default(); AHEAD];
+        for (level, entry) in ahead.iter_mut().enumerate().take(count) {
+            hash = record::hash(hash, label(level));
+            *entry = self.entry(hash);
+        }
+        let records = self.records();
+        let begin =
+            |entry: &Entry| entry.may_hold().then(|| records.get(entry.start as usize)).flatten().copied();
+        black_box(ahead.iter().filter_map(begin).fold(0, |all, octet| all ^ octet));
+
+        let mut walk = Walk::at_zone();
+        for level in 0..count {
+            let label = label(level);
+            let entry = ahead.get(level).copied().unwrap_or_else(|| {
+                hash = record::hash(hash, label);
+                self.entry(hash)
+            });
+            if !walk.enter(records, label, &entry) {
+                break;
+            }
+        }
+        walk.found
     }
 
     /// What is known of a name, given by its labels from the highest down to the deepest; no labels are the zone itself.
     /// Labels of no or of over 63 octets are in no table.
     #[inline]
     pub fn find_labels<'l, L: IntoIterator<Item = &'l [u8]>>(&self, labels: L) -> Found {
-        let mut at = record::ROOT;
-        let mut hash = self.shape.key;
-        let mut found = Found { payload: Payload::NONE, below: Payload::NONE, branch: Some(0) };
+        self.walk(labels).0.found
+    }
+
+    /// The way down, and whether the last name has a record.
+    #[inline]
+    fn walk<'l, L: IntoIterator<Item = &'l [u8]>>(&self, labels: L) -> (Walk, bool) {
+        let (mut hash, mut walk) = (self.shape.key, Walk::at_zone());
         for label in labels {
-            let deeper = Found { payload: found.below, below: found.below, branch: None };
-            if found.branch.is_none() || label.is_empty() || label.len() > MAX_LABEL {
-                return deeper;
+            let usable = (1..=MAX_LABEL).contains(&label.len());
+            hash = if usable { record::hash(hash, label) } else { hash };
+            let entry = if usable { self.entry(hash) } else { Entry::default() };
+            if !walk.enter(self.records(), label, &entry) {
+                return (walk, false);
             }
-            hash = record::hash(hash, label);
-            let Some((place, record)) = self.record(hash, at, label) else { return deeper };
-            at = place;
-            found = Found {
-                payload: record.name.unwrap_or(found.below),
-                below: record.below.unwrap_or(found.below),
-                branch: record.branch,
-            };
         }
-        found
+        (walk, true)
+    }
+
+    /// Is something said of exactly this name, or of those below it, rather than of its parents?
+    pub fn has_word<'l, L: IntoIterator<Item = &'l [u8]>>(&self, labels: L) -> bool {
+        let (walk, to_the_end) = self.walk(labels);
+        to_the_end && walk.has_word
     }
 
     /// The image: everything there is, in the byte order of this machine.
@@ -233,19 +264,15 @@ impl DomainTable {
         sum == stored.map(|[low, high]| u64::from(*low) | u64::from(*high) << 32)
     }
 
-    /// The record of the child `label` of the record at `parent`, and where it lies.
+    /// What the directory says of the bucket of a hash.
     #[inline]
-    fn record(&self, hash: u64, parent: u32, label: &[u8]) -> Option<(u32, Record<'_>)> {
-        let bucket = header::WORDS + record::bucket(hash, self.shape.buckets)? * header::DIRECTORY_WORDS;
-        let &[start, filter, end] = self.words.get(bucket..)?.first_chunk()?;
-        let marks = record::marks(hash);
-        if filter & marks != marks || end.checked_sub(start)? as usize > record::MAX_BUCKET_OCTETS {
-            return None;
-        }
-        let (place, record) =
-            record::search(self.records().get(start as usize..end as usize)?, parent, label)?;
-        // Within the bucket, whose end is 32 bits.
-        Some((start + place as u32, record))
+    fn entry(&self, hash: u64) -> Entry {
+        let entry = || {
+            let at = header::WORDS + record::bucket(hash, self.shape.buckets)? * header::DIRECTORY_WORDS;
+            let &[start, filter, end] = self.words.get(at..)?.first_chunk()?;
+            Some(Entry { start, end, filter, marks: record::marks(hash) })
+        };
+        entry().unwrap_or_default()
     }
 
     /// All records, bucket by bucket.
@@ -253,6 +280,75 @@ impl DomainTable {
     fn records(&self) -> &[u8] {
         let octets = self.words.get(self.shape.records_at..).map(as_bytes).unwrap_or_default();
         octets.get(..self.shape.record_octets).unwrap_or_default()
+    }
+}
+
+/// Levels of a name that are asked for at once: those of nearly all listed names.
+const AHEAD: usize = 4;
+
+/// An entry of the directory, as one name sees it.
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    /// Where the bucket begins and ends, in octets from the first record.
+    start: u32,
+    end: u32,
+    /// The filter of the bucket, and the bits of the name in it.
+    filter: u32,
+    marks: u32,
+}
+
+impl Entry {
+    /// May the bucket have a record of the name?
+    #[inline]
+    fn may_hold(&self) -> bool {
+        self.marks != 0 && self.filter & self.marks == self.marks
+    }
+
+    /// Its records; none of a damaged one.
+    #[inline]
+    fn bucket<'r>(&self, records: &'r [u8]) -> Option<&'r [u8]> {
+        let len = self.end.checked_sub(self.start)? as usize;
+        let range = self.start as usize..self.end as usize;
+        if len > record::MAX_BUCKET_OCTETS { None } else { records.get(range) }
+    }
+}
+
+/// A lookup on its way down.
+struct Walk {
+    /// Where the record of the last name lies.
+    at: u32,
+    /// What is known of that name.
+    found: Found,
+    /// Its record says something.
+    has_word: bool,
+}
+
+impl Walk {
+    #[inline]
+    fn at_zone() -> Self {
+        let found = Found { payload: Payload::NONE, below: Payload::NONE, branch: Some(0) };
+        Self { at: record::ROOT, found, has_word: false }
+    }
+
+    /// Goes down to the child `label`, to be found in the bucket of `entry`. False when nothing more can be found.
+    #[inline]
+    fn enter(&mut self, records: &[u8], label: &[u8], entry: &Entry) -> bool {
+        let Found { below, branch, .. } = self.found;
+        self.found = Found { payload: below, below, branch: None };
+        let found = || {
+            branch.filter(|_| entry.may_hold())?;
+            record::search(entry.bucket(records)?, self.at, label)
+        };
+        let Some((place, record)) = found() else { return false };
+        // Within the bucket, whose end is 32 bits.
+        self.at = entry.start + place as u32;
+        self.has_word = record.name.is_some() || record.below.is_some();
+        self.found = Found {
+            payload: record.name.unwrap_or(below),
+            below: record.below.unwrap_or(below),
+            branch: record.branch,
+        };
+        true
     }
 }
 

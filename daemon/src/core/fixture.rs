@@ -1,6 +1,10 @@
 //! Small generations for tests, merged the slow and obvious way.
 
+use super::domain::{DomainEntry, Domains, Scope};
+use super::domain_flat::FlatDomains;
+use super::domain_merge::{DomainSources, merge_domains};
 use super::domain_table::DomainTable;
+use super::feed::domain_pattern;
 use super::generation::Generation;
 use super::listing::{FeedIndex, Listings, Member};
 use super::network::Network;
@@ -9,7 +13,7 @@ use super::span::{Bits, Span};
 use super::table::Table;
 use super::zone::{Ent, Tables, Zone, ZoneFeed, ZoneLive, ZoneSpec, test_addresses};
 use blackthorn_common::payload::{Class, Payload};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 /// Serial of every fixture, that of the byte-exact examples.
@@ -39,6 +43,15 @@ pub(crate) fn zone(name: &str, feeds: &[(u16, &str, &str)]) -> ZoneSpec {
 
 /// A generation of these zones; entries are (feed, network). The test entries are added.
 pub(crate) fn generation(zones: &[ZoneSpec], entries: &[(u16, &str)]) -> Generation {
+    generation_of(zones, entries, &[])
+}
+
+/// The same with domains: (feed, pattern).
+pub(crate) fn generation_of(
+    zones: &[ZoneSpec],
+    entries: &[(u16, &str)],
+    domains: &[(u16, &str)],
+) -> Generation {
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for (feed, network) in entries {
         let member = Member { feed: FeedIndex(*feed), value: 0 };
@@ -52,10 +65,29 @@ pub(crate) fn generation(zones: &[ZoneSpec], entries: &[(u16, &str)]) -> Generat
     }
     let mut listings = Listings::default();
     let table = Table::compile(&segments(&v4, &mut listings), &segments(&v6, &mut listings)).unwrap();
-    let domains = DomainTable::default();
+    let domains = domain_table(domains, &mut listings);
     let tables = Tables { addresses: &table, domains: &domains };
     let zones = Zone::compile_all(zones, &listings, tables).unwrap();
     Generation { table, domains, listings, zones, ..Generation::empty(SERIAL) }
+}
+
+fn domain_table(entries: &[(u16, &str)], listings: &mut Listings) -> DomainTable {
+    let mut feeds: BTreeMap<Member, Domains> = BTreeMap::new();
+    let test = Member { feed: FeedIndex::TEST, value: 2 };
+    let named = entries.iter().map(|&(feed, entry)| (Member { feed: FeedIndex(feed), value: 0 }, entry));
+    for (member, entry) in named.chain([(test, "test")]) {
+        let (name, scope) = match entry {
+            "test" => (b"\x04test".to_vec(), Scope::Exact),
+            entry => domain_pattern(entry).unwrap(),
+        };
+        feeds.entry(member).or_default().push(DomainEntry { name: &name, scope, excluded: false, line: 1 });
+    }
+    let flats: Vec<(Member, FlatDomains)> =
+        feeds.iter().map(|(member, domains)| (*member, FlatDomains::new(domains))).collect();
+    let feeds: Vec<(Member, &FlatDomains)> = flats.iter().map(|(member, flat)| (*member, flat)).collect();
+    let sources = DomainSources { feeds: &feeds, exclusions: &FlatDomains::default() };
+    let rules = merge_domains(&sources, listings, &mut BTreeMap::new()).unwrap();
+    DomainTable::compile_sorted(&rules).unwrap()
 }
 
 fn segments<A: Bits>(entries: &[(Span<A>, Member)], listings: &mut Listings) -> Vec<Segment<A, Payload>> {

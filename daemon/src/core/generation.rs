@@ -176,7 +176,7 @@ impl Generation {
 
     /// One side of a comparison; `feeds` are [`Self::feed_ids`].
     pub fn side<'a>(&'a self, feeds: &'a [FeedId]) -> Side<'a> {
-        Side { table: &self.table, listings: &self.listings, feeds }
+        Side { table: &self.table, domains: &self.domains, listings: &self.listings, feeds }
     }
 
     /// A feed's names, read back from the image: as they were merged, less what was excluded. Linear in the table.

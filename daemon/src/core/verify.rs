@@ -5,6 +5,11 @@
 //! neighbours on both sides and one address within, and some addresses from anywhere. A round is bounded, whatever the
 //! size of the table: at most [`MAX_PROBES`] addresses.
 
+mod names;
+
+pub use names::{MAX_NAMES, first_wrong_name, names};
+
+use super::explain::Target;
 use super::network::fold;
 use super::segment::{Segment, find};
 use super::span::{Bits, Span};
@@ -31,11 +36,11 @@ pub struct Probe {
     pub expected: Payload,
 }
 
-/// Two words on one address.
+/// Two words on one address or name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// The address.
-    pub address: IpAddr,
+    /// What they are about.
+    pub subject: Target,
     /// Who says something else: `the image`, `the kernel`, `zone bl.example at 127.0.0.1:53`.
     pub place: String,
     /// What must be found.
@@ -46,8 +51,8 @@ pub struct Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, place, expected, found } = self;
-        write!(f, "{address}: {place} says {found}, right is {expected}")
+        let Self { subject, place, expected, found } = self;
+        write!(f, "{subject}: {place} says {found}, right is {expected}")
     }
 }
 
@@ -80,7 +85,7 @@ pub fn first_mismatch(
 /// Is `found` something else than expected?
 pub fn mismatch(probe: &Probe, place: &str, found: Payload) -> Option<Mismatch> {
     (found != probe.expected).then(|| Mismatch {
-        address: probe.address,
+        subject: Target::Address(probe.address),
         place: place.to_owned(),
         expected: payload_text(probe.expected),
         found: payload_text(found),

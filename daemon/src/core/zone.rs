@@ -369,6 +369,11 @@ impl Zone {
         self.nested.iter().any(|zone| name.is_above(zone))
     }
 
+    /// Does the name lie in another zone inside this one?
+    pub fn has_zone_above(&self, name: &QuestionName<'_>) -> bool {
+        self.nested.iter().any(|zone| name.depth_below(zone).is_some())
+    }
+
     /// Listings with more texts than a reply holds. Each shows the first ones that fit.
     pub fn texts_left_out(&self) -> usize {
         self.texts_left_out

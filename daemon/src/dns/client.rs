@@ -80,7 +80,15 @@ impl Client {
     /// # Errors
     /// When there is no answer after three tries of a second each, or none can be sent.
     pub async fn codes(&self, zone: &str, address: IpAddr, id: u16) -> io::Result<Said> {
-        let name = Name::from_ascii(owner(zone, address)).map_err(io::Error::other)?;
+        self.codes_at(&owner(zone, address), id).await
+    }
+
+    /// The same for a name, given whole, without the final dot.
+    ///
+    /// # Errors
+    /// As for [`Self::codes`], and when it is no name.
+    pub async fn codes_at(&self, name: &str, id: u16) -> io::Result<Said> {
+        let name = Name::from_ascii(format!("{name}.")).map_err(io::Error::other)?;
         let mut question = Message::new(id, MessageType::Query, OpCode::Query);
         question.add_query(Query::query(name, RecordType::A));
         if let Some(pass) = self.pass {
@@ -139,7 +147,7 @@ fn owner(zone: &str, address: IpAddr) -> String {
         IpAddr::V4(v4) => v4.octets().iter().rev().map(ToString::to_string).collect(),
         IpAddr::V6(v6) => format!("{:032x}", u128::from(v6)).chars().rev().map(String::from).collect(),
     };
-    format!("{}.{zone}.", labels.join("."))
+    format!("{}.{zone}", labels.join("."))
 }
 
 #[cfg(test)]

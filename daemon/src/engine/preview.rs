@@ -12,7 +12,7 @@ use super::slot::{Loaded, Refused, Slot, judge};
 use super::{limits, publish, unix_now};
 use crate::collector::{Fetched, Fetcher};
 use crate::config::{Config, Source};
-use crate::core::delta::{Change, Counts, Example, FamilyCounts, Side, delta};
+use crate::core::delta::{Change, Counts, Example, FamilyCounts, delta};
 use crate::core::entry::FeedId;
 use crate::core::generation::Generation;
 use crate::core::protection::Reservations;
@@ -58,10 +58,45 @@ pub struct Preview {
     pub removed: Addresses,
     /// Those that both list, for other reasons or with another verdict of the filter.
     pub altered: Addresses,
+    /// Names listed now.
+    #[serde(default)]
+    pub names_before: u64,
+    /// Names that would be listed.
+    #[serde(default)]
+    pub names_after: u64,
+    /// How many names would come, go, and be listed for other reasons.
+    #[serde(default)]
+    pub names: Names,
     /// The widest prefixes that would be listed: at most [`WIDEST`] of each family, IPv4 first.
     pub widest_added: Vec<Prefix>,
     /// The widest prefixes that would not be listed any more: as many.
     pub widest_removed: Vec<Prefix>,
+    /// Names that would be listed, those with the fewest labels: at most [`WIDEST`].
+    #[serde(default)]
+    pub names_added: Vec<Prefix>,
+    /// Names that would not be listed any more: as many.
+    #[serde(default)]
+    pub names_removed: Vec<Prefix>,
+}
+
+/// Numbers of names that change. One that changes together with those below it is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// Listed only then.
+    pub added: u64,
+    /// Listed only now.
+    pub removed: u64,
+    /// Listed now and then, for other reasons.
+    pub altered: u64,
+}
+
+impl Names {
+    fn of(counts: &FamilyCounts) -> Self {
+        // No table has as many as 2^64.
+        let number = |count: u128| u64::try_from(count).unwrap_or(u64::MAX);
+        let Counts { added, removed, changed } = counts.names;
+        Self { added: number(added), removed: number(removed), altered: number(changed) }
+    }
 }
 
 /// Numbers of addresses. IPv6 is a float because it outgrows every integer JSON can carry.
@@ -92,7 +127,7 @@ impl Addresses {
 /// A prefix that would change, and who lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prefix {
-    /// The prefix.
+    /// The prefix, or the pattern of names.
     pub network: String,
     /// Feeds that would list it, or list it now if it is removed.
     pub feeds: Vec<String>,
@@ -115,6 +150,9 @@ pub struct FeedPreview {
     pub added: Addresses,
     /// Addresses that it lists now, and would not.
     pub removed: Addresses,
+    /// Names of it that would come and go.
+    #[serde(default)]
+    pub names: Names,
     /// Addresses of it that exclusions hold back now.
     pub excluded_before: f64,
     /// Addresses of it that exclusions would hold back.
@@ -262,6 +300,7 @@ fn merge_and_compare(
             entries_after: entries(slot),
             added: Addresses::default(),
             removed: Addresses::default(),
+            names: Names::default(),
             excluded_before: 0.0,
             excluded_after: 0.0,
             protected_before: 0.0,
@@ -275,11 +314,7 @@ fn merge_and_compare(
         generation.parts.iter().map(|part| part.id.clone()).collect()
     };
     let (old_ids, new_ids) = (ids(live), ids(&new));
-    let delta = delta(
-        Side { table: &live.table, listings: &live.listings, feeds: &old_ids },
-        Side { table: &new.table, listings: &new.listings, feeds: &new_ids },
-        EXAMPLES,
-    );
+    let delta = delta(live.side(&old_ids), new.side(&new_ids), EXAMPLES);
     for feed in &mut feeds {
         let held_back = |generation: &Generation| {
             let part = generation.parts.iter().find(|part| part.id.as_str() == feed.id);
@@ -291,15 +326,14 @@ fn merge_and_compare(
         if let Some(counts) = delta.feeds.get(&feed.id) {
             feed.added = Addresses::of(counts, |counts| counts.added);
             feed.removed = Addresses::of(counts, |counts| counts.removed);
+            feed.names = Names::of(counts);
         }
     }
-    let widest = |change: Change| {
-        let of_family = |examples: &[Example]| -> Vec<Prefix> {
-            let examples = examples.iter().filter(|example| example.change == change).take(WIDEST);
-            examples.map(|e| Prefix { network: e.network.clone(), feeds: e.feeds.clone() }).collect()
-        };
-        [of_family(&delta.widest_v4), of_family(&delta.widest_v6)].concat()
+    let shown = |examples: &[Example], change: Change| -> Vec<Prefix> {
+        let examples = examples.iter().filter(|example| example.change == change).take(WIDEST);
+        examples.map(|e| Prefix { network: e.network.clone(), feeds: e.feeds.clone() }).collect()
     };
+    let widest = |change| [shown(&delta.widest_v4, change), shown(&delta.widest_v6, change)].concat();
     Ok(Preview {
         serial: live.serial,
         changed: new.digest() != live.digest(),
@@ -309,8 +343,13 @@ fn merge_and_compare(
         added: Addresses::of(&delta.addresses, |counts| counts.added),
         removed: Addresses::of(&delta.addresses, |counts| counts.removed),
         altered: Addresses::of(&delta.addresses, |counts| counts.changed),
+        names_before: live.size.domains,
+        names_after: new.size.domains,
+        names: Names::of(&delta.addresses),
         widest_added: widest(Change::Added),
         widest_removed: widest(Change::Removed),
+        names_added: shown(&delta.names, Change::Added),
+        names_removed: shown(&delta.names, Change::Removed),
     })
 }
 

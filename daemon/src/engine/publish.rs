@@ -20,6 +20,7 @@ use crate::core::protection::{Reservations, Reserved, built_in_protections};
 use crate::core::view::{Expiry, View};
 use crate::core::zone::ZoneSpec;
 use crate::filter::FilterError;
+use crate::generations::in_huge_pages;
 use crate::store::Store;
 use std::sync::Arc;
 use std::time::Instant;
@@ -200,7 +201,12 @@ impl Publisher {
     }
 
     /// Puts what the kernel has already before the readers, live entries over it.
-    fn serve(&mut self, generation: Generation, filter: &PacketFilter) {
+    fn serve(&mut self, mut generation: Generation, filter: &PacketFilter) {
+        match in_huge_pages(&generation.domains) {
+            Ok(Some(moved)) => generation.domains = moved,
+            Ok(None) => {}
+            Err(error) => tracing::debug!("the table of domains stays where it is: {error}"),
+        }
         let generation = Arc::new(generation);
         self.live_entries.publish(Arc::clone(&generation), filter.overlay());
         self.current = Some(generation);

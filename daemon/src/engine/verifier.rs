@@ -7,14 +7,18 @@
 //! never the source of a repair, but built again, or read from its file. That the image says what was merged is checked before it is published, by [`crate::core::build`].
 //!
 //! Bounds of a round: [`MAX_PROBES`] addresses, each probed once in the kernel (some 10 ms in all); [`MAX_QUESTIONS`] DNS
-//! questions, one at a time; one pass over the image.
+//! questions about addresses, one at a time, and for each zone of domains and each listening address
+//! [`verify::MAX_NAMES`] about names; one pass over the image.
 
 use super::packet_filter::PacketFilter;
 use super::status::{LastRound, VerifierStatus};
 use super::unix_now;
+use crate::core::domain::dotted;
+use crate::core::explain::Target;
+use crate::core::name::{Asked, QuestionName};
 use crate::core::verify::{self, Mismatch, Probe};
 use crate::core::view::View;
-use crate::core::zone::Zone;
+use crate::core::zone::{Named, Zone};
 use crate::dns::client::{Client, Said};
 use crate::filter::FilterError;
 use crate::stats::Stats;
@@ -52,6 +56,8 @@ pub(super) enum Step {
 pub(super) struct Round {
     view: View,
     probes: Vec<Probe>,
+    /// Drawn from the table of domains, in wire form.
+    names: Vec<Vec<u8>>,
     /// Is the image as it was compiled?
     intact: bool,
     questions: u64,
@@ -151,7 +157,10 @@ impl Verifier {
         if !Arc::ptr_eq(&current.overlay, &round.view.overlay) {
             let decided =
                 |address| [&current.overlay, &round.view.overlay].iter().any(|o| o.action(address).is_some());
-            round.mismatches.retain(|mismatch| !decided(mismatch.address));
+            round.mismatches.retain(|mismatch| match mismatch.subject {
+                Target::Address(address) => !decided(address),
+                Target::Domain(_) => true,
+            });
         }
         let kernel = match filter.compare(&round.probes) {
             Ok(None) => false,
@@ -256,7 +265,7 @@ impl PacketFilter {
             match filter.probe(probe.address)? {
                 Some(found) => mismatches.extend(verify::mismatch(probe, "the kernel", found)),
                 None => mismatches.push(Mismatch {
-                    address: probe.address,
+                    subject: Target::Address(probe.address),
                     place: "the kernel".to_owned(),
                     expected: "a table".to_owned(),
                     found: "that it has none".to_owned(),
@@ -273,16 +282,19 @@ async fn ask(view: View, listening: Vec<SocketAddr>, pass: Option<[u8; 16]>) -> 
     let mut round = Round {
         view,
         probes: Vec::new(),
+        names: Vec::new(),
         intact: true,
         questions: 0,
         mismatches: Vec::new(),
         problems: Vec::new(),
     };
     let reading = spawn_blocking(move || {
-        (generation.table.is_intact(), verify::from_table(&generation.table, rand::random()))
+        let intact = generation.table.is_intact() && generation.domains.is_intact();
+        let names = verify::names(&generation.domains, rand::random());
+        (intact, verify::from_table(&generation.table, rand::random()), names)
     });
     match reading.await {
-        Ok((intact, probes)) => (round.intact, round.probes) = (intact, probes),
+        Ok((intact, probes, names)) => (round.intact, round.probes, round.names) = (intact, probes, names),
         Err(lost) => round.problems.push(format!("the image was not read: {lost}")),
     }
     ask_dns(&mut round, &listening, pass).await;
@@ -303,7 +315,10 @@ async fn ask_dns(round: &mut Round, listening: &[SocketAddr], pass: Option<[u8; 
     for (at, zone) in pairs.into_iter().take(MAX_QUESTIONS) {
         let chosen: Vec<Probe> = round.probes.choose_multiple(&mut rand::rng(), each).copied().collect();
         let asked = match Client::connect(at, pass).await {
-            Ok(client) => ask_zone(round, &client, zone, &chosen).await,
+            Ok(client) => match ask_zone(round, &client, zone, &chosen).await {
+                Ok(()) if zone.spec().domains => ask_names(round, &client, zone).await,
+                asked => asked,
+            },
             Err(error) => Err(error),
         };
         if let Err(error) = asked {
@@ -322,8 +337,41 @@ async fn ask_zone(round: &mut Round, client: &Client, zone: &Zone, probes: &[Pro
         let expected = Said::Codes(listed.map(|listed| listed.codes().to_vec()).unwrap_or_default());
         if found != expected {
             round.mismatches.push(Mismatch {
-                address: probe.address,
+                subject: Target::Address(probe.address),
                 place: format!("zone {name} at {}", client.server()),
+                expected: expected.to_string(),
+                found: found.to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Asks about names drawn from the table, at most [`MAX_NAMES`](verify::MAX_NAMES).
+async fn ask_names(round: &mut Round, client: &Client, zone: &Zone) -> std::io::Result<()> {
+    let root = zone.name();
+    for name in round.names.clone() {
+        let wire = [&name[..], root.wire()].concat();
+        let Some(question) = QuestionName::read(&wire) else { continue };
+        let labels = question.labels().saturating_sub(root.labels());
+        // Names of a zone inside this one are its own, and addresses have been asked for.
+        if zone.has_zone_above(&question) || !matches!(Asked::read(&question, labels), Asked::NotAnAddress) {
+            continue;
+        }
+        let Some(named) = zone.named(&round.view.generation.domains, &question, labels) else {
+            return Ok(());
+        };
+        let listed = match named {
+            Named::Listed(listed) => listed.codes().to_vec(),
+            Named::Above | Named::Unlisted => Vec::new(),
+        };
+        round.questions += 1;
+        let asked = format!("{}.{}", dotted(&name), zone.spec().name);
+        let (expected, found) = (Said::Codes(listed), client.codes_at(&asked, rand::random()).await?);
+        if found != expected {
+            round.mismatches.push(Mismatch {
+                subject: Target::Domain(name),
+                place: format!("zone {} at {}", zone.spec().name, client.server()),
                 expected: expected.to_string(),
                 found: found.to_string(),
             });

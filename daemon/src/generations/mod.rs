@@ -7,12 +7,14 @@
 //! gone.
 
 mod error;
+mod huge;
 mod mapped;
 mod since;
 #[cfg(test)]
 mod tests;
 
 pub use error::{OpenError, WriteError};
+pub use huge::in_huge_pages;
 pub use since::fill_since;
 
 use crate::core::generation::Generation;

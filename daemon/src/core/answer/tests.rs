@@ -14,6 +14,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::LazyLock;
 
 mod access;
+mod domains;
 
 /// When questions are asked.
 const NOW: u64 = 1_763_600_000;

@@ -52,6 +52,11 @@ impl SortedRules {
         self.octets.extend_from_slice(key);
     }
 
+    /// Every name by its key, with what is said of it and of those below it.
+    pub fn words(&self) -> impl Iterator<Item = (&[u8], Option<Payload>, Option<Payload>)> {
+        self.rules.iter().map(|rule| (self.at(self.range(rule)), rule.name, rule.below))
+    }
+
     /// Number of names.
     pub fn len(&self) -> usize {
         self.rules.len()
