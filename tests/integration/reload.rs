@@ -85,10 +85,10 @@ fn a_broken_configuration_is_refused_with_its_line() {
 #[test]
 fn a_bad_line_in_an_exclusion_file_refuses_the_reload() {
     let (site, daemon) = start();
-    site.write("allow.txt", "# ours\n192.0.2.7\nmail.example\n");
+    site.write("allow.txt", "# ours\n192.0.2.7\nmail example\n");
     site.configure(&format!("{CONFIG}[exclude]\nfiles = [\"allow.txt\"]\n"));
     let said = daemon.refused_reload();
-    assert!(said.contains("allow.txt:3: `mail.example`"), "{said}");
+    assert!(said.contains("allow.txt:3: `mail example`"), "{said}");
     assert_eq!(about(&daemon, "192.0.2.7"), "127.0.0.2");
 
     site.write("allow.txt", "# ours\n192.0.2.7\n");

@@ -12,8 +12,8 @@ use thiserror::Error;
 pub const MAX_NAME: usize = 255;
 /// Longest label (RFC 1035 section 3.1).
 pub const MAX_LABEL: usize = 63;
-/// Most labels a name of [`MAX_NAME`] octets can have, the root not counted.
-const MAX_LABELS: usize = 127;
+/// Labels whose place is remembered: those of an IPv6 address and its zone, and as many as make a name one cache line.
+const REMEMBERED: usize = 47;
 
 /// Why a configured text is not a domain name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -114,9 +114,10 @@ fn is_whole_labels(mut octets: &[u8]) -> bool {
 pub struct QuestionName<'p> {
     /// From the first length octet to the root, both included.
     wire: &'p [u8],
-    /// Offset of each label's length octet in `wire`.
-    starts: [u8; MAX_LABELS],
-    count: usize,
+    /// Offset of each label's length octet in `wire`, of the first ones.
+    starts: [u8; REMEMBERED],
+    /// At most 127, in a name of [`MAX_NAME`] octets.
+    count: u8,
 }
 
 impl<'p> QuestionName<'p> {
@@ -125,8 +126,8 @@ impl<'p> QuestionName<'p> {
     /// `None` if it is cut off, longer than 255 octets or holds anything but plain labels. A compression pointer is
     /// none of those: the first name of a message has nothing to point to.
     pub fn read(octets: &'p [u8]) -> Option<Self> {
-        let mut starts = [0; MAX_LABELS];
-        let mut count = 0;
+        let mut starts = [0; REMEMBERED];
+        let mut count = 0u8;
         let mut at = 0;
         loop {
             let len = usize::from(*octets.get(at)?);
@@ -136,8 +137,10 @@ impl<'p> QuestionName<'p> {
             if len == 0 {
                 return Some(Self { wire: octets.get(..=at)?, starts, count });
             }
-            // A name of 255 octets has room for 127 labels and the root, so the slot exists.
-            *starts.get_mut(count)? = u8::try_from(at).ok()?;
+            if let Some(start) = starts.get_mut(usize::from(count)) {
+                *start = u8::try_from(at).ok()?;
+            }
+            // A name of 255 octets has room for 127 labels and the root.
             count += 1;
             at += 1 + len;
         }
@@ -150,13 +153,13 @@ impl<'p> QuestionName<'p> {
 
     /// Number of labels, the root not counted.
     pub fn labels(&self) -> usize {
-        self.count
+        self.count.into()
     }
 
     /// Number of labels in front of `zone`, 0 for the zone itself; `None` if the name is not in the zone. ASCII case
     /// does not count (RFC 4343).
     pub fn depth_below(&self, zone: &DomainName) -> Option<usize> {
-        let depth = self.count.checked_sub(zone.labels)?;
+        let depth = self.labels().checked_sub(zone.labels)?;
         // Length octets are below the letters, so folding case over the whole run compares them exactly.
         self.wire.get(self.start(depth)..)?.eq_ignore_ascii_case(&zone.wire).then_some(depth)
     }
@@ -176,7 +179,16 @@ impl<'p> QuestionName<'p> {
 
     /// Offset in the name of label `index`; that of the root when `index` is the number of labels.
     pub fn start(&self, index: usize) -> usize {
-        if index < self.count { self.starts[index].into() } else { self.wire.len() - 1 }
+        if index >= self.labels() {
+            return self.wire.len() - 1;
+        }
+        let known = index.min(REMEMBERED - 1);
+        let mut at = usize::from(self.starts[known]);
+        // Few names have so many labels, and no label of theirs is asked for often.
+        for _ in known..index {
+            at += 1 + self.wire.get(at).copied().map_or(0, usize::from);
+        }
+        at
     }
 }
 

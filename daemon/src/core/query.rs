@@ -44,11 +44,11 @@ pub struct Head {
 
 /// The question as it came, for a reply to repeat.
 #[derive(Clone, Copy, Debug)]
-pub struct Echo<'p> {
+pub struct Echo<'q> {
     /// The name in it.
-    pub name: QuestionName<'p>,
+    pub name: &'q QuestionName<'q>,
     /// Name, type and class.
-    pub octets: &'p [u8],
+    pub octets: &'q [u8],
 }
 
 /// What the OPT record of a query says (RFC 6891 section 6.1). Options we have no answer to are not in it.
@@ -79,8 +79,8 @@ pub struct Query<'p> {
     pub head: Head,
     /// Its question.
     pub question: Question<'p>,
-    /// The same as it came.
-    pub echo: Echo<'p>,
+    /// The same as it came: name, type and class.
+    pub octets: &'p [u8],
     /// Its OPT record.
     pub edns: Option<Edns<'p>>,
     /// Is there a TSIG record? We share a key with nobody.
@@ -108,13 +108,20 @@ pub enum Fault<'p> {
         /// What the reply repeats of the header.
         head: Head,
         /// The question.
-        echo: Echo<'p>,
+        question: Question<'p>,
+        /// The same as it came: name, type and class.
+        octets: &'p [u8],
         /// OPT, if a good one came before the fault.
         edns: Option<Edns<'p>>,
     },
 }
 
 impl<'p> Query<'p> {
+    /// What a reply repeats of the question.
+    pub fn echo(&self) -> Echo<'_> {
+        Echo { name: &self.question.name, octets: self.octets }
+    }
+
     /// Reads a message. Records behind the question are skipped, other than OPT and TSIG; so is what follows them.
     ///
     /// # Errors
@@ -141,13 +148,13 @@ impl<'p> Query<'p> {
             return Err(Fault::CookieOnly { head, edns });
         }
         let question = if questions == 1 { read_question(body, transport) } else { None };
-        let (question, echo) = question.ok_or(Fault::Question(head))?;
-        let mut records = Records { rest: &body[echo.octets.len()..], edns: None, signed: false };
+        let (question, octets) = question.ok_or(Fault::Question(head))?;
+        let mut records = Records { rest: &body[octets.len()..], edns: None, signed: false };
         let read = records.read_others(answers).and_then(|()| records.read_others(authorities));
         if read.and_then(|()| records.read_additional(additional)).is_none() {
-            return Err(Fault::Records { head, echo, edns: records.edns });
+            return Err(Fault::Records { head, question, octets, edns: records.edns });
         }
-        Ok(Self { head, question, echo, edns: records.edns, signed: records.signed })
+        Ok(Self { head, question, octets, edns: records.edns, signed: records.signed })
     }
 }
 
@@ -180,13 +187,13 @@ pub fn lifetime(reply: &[u8]) -> Option<u32> {
     least
 }
 
-fn read_question(body: &[u8], transport: Transport) -> Option<(Question<'_>, Echo<'_>)> {
+fn read_question(body: &[u8], transport: Transport) -> Option<(Question<'_>, &[u8])> {
     let name = QuestionName::read(body)?;
     let octets = body.get(..name.wire().len() + QUESTION_TAIL)?;
     let &[type_high, type_low, class_high, class_low] = octets.last_chunk()?;
     let qtype = u16::from_be_bytes([type_high, type_low]);
     let class = u16::from_be_bytes([class_high, class_low]);
-    Some((Question { name, qtype, class, transport }, Echo { name, octets }))
+    Some((Question { name, qtype, class, transport }, octets))
 }
 
 /// The records behind a question.
@@ -343,7 +350,7 @@ mod tests {
             assert_eq!((query.edns, query.signed), (expected, false), "{message:02x?}");
             assert_eq!(query.head, Head { id: 0x1234, opcode_bits: 0, recursion_desired: true });
             assert_eq!((query.question.qtype, query.question.class), (1, 1));
-            assert_eq!(query.echo.octets, QUESTION);
+            assert_eq!(query.octets, QUESTION);
         }
     }
 
@@ -478,8 +485,8 @@ mod tests {
         ] {
             let message = message(counts, rest);
             match read(&message) {
-                Err(Fault::Records { head, echo, edns }) => {
-                    assert_eq!((head.id, echo.octets), (0x1234, QUESTION));
+                Err(Fault::Records { head, octets, edns, .. }) => {
+                    assert_eq!((head.id, octets), (0x1234, QUESTION));
                     assert_eq!(edns.map(|edns| edns.size), size, "{message:02x?}");
                 }
                 other => panic!("{message:02x?}: {other:?}"),

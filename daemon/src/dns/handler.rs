@@ -158,7 +158,8 @@ impl Turn<'_> {
             }
             Err(Fault::Question(head)) => request.bare(head, Rcode::FormErr, out),
             Err(Fault::CookieOnly { head, edns }) => request.cookie_only(head, edns, out),
-            Err(Fault::Records { head, echo, edns }) => {
+            Err(Fault::Records { head, question, octets, edns }) => {
+                let echo = Echo { name: &question.name, octets };
                 let reply = Reply { head, echo, edns, cookie: None };
                 request.send(&reply, &without_data(Rcode::FormErr), out)
             }
@@ -192,9 +193,10 @@ struct Reply<'p> {
 
 impl<'t> Request<'t> {
     fn answer(self, query: &Query<'_>, out: &mut Vec<u8>) -> bool {
-        let Query { head, question, echo, edns, signed } = *query;
+        let Query { head, question, edns, signed, .. } = query;
+        let (edns, signed) = (*edns, *signed);
         let known = edns.filter(|edns| edns.version == 0);
-        let reply = Reply { head, echo, edns, cookie: self.cookie(known) };
+        let reply = Reply { head: *head, echo: query.echo(), edns, cookie: self.cookie(known) };
         let refused = match (edns, reply.cookie) {
             (Some(Edns { version: 1.., .. }), _) => Some(Rcode::BadVers),
             (_, Some(Cookie::Malformed)) => Some(Rcode::FormErr),
@@ -210,9 +212,9 @@ impl<'t> Request<'t> {
             policy: &self.turn.serving.policy,
             ourselves: self.ourselves,
         };
-        let decision = answer(&question, self.turn.view.as_deref(), &asker);
+        let decision = answer(question, self.turn.view.as_deref(), &asker);
         self.count(&decision);
-        self.log(&question, &decision);
+        self.log(question, &decision);
         match decision.answer {
             Some(answer) => self.send(&reply, &answer, out),
             None => {

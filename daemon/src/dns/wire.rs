@@ -124,7 +124,7 @@ fn start(out: &mut Vec<u8>, head: Head, echo: Echo<'_>, answer: &Answer<'_>, opt
 }
 
 /// Offset of the zone's name in the reply; the question lies in the zone.
-fn zone_offset(name: QuestionName<'_>, zone: &Zone) -> u16 {
+fn zone_offset(name: &QuestionName<'_>, zone: &Zone) -> u16 {
     pointer(name.start(name.labels().saturating_sub(zone.name().labels())))
 }
 
@@ -146,7 +146,7 @@ fn write_records(out: &mut Vec<u8>, echo: Echo<'_>, answer: &Answer<'_>) -> u16 
         }
         Records::Txt(texts, subject) => {
             let mut spelled = Spelled::default();
-            let texts = spelled.texts(texts, subject, &name);
+            let texts = spelled.texts(texts, subject, name);
             for text in texts.templates {
                 record(out, owner, (qtype::TXT, CLASS_IN), ttl, |out| write_text(out, text, texts));
             }
