@@ -54,6 +54,31 @@ pub struct Now {
     pub millis: u64,
 }
 
+/// Tells the time of batches from one look at a clock each; that of the day is looked up once in a second.
+#[derive(Debug)]
+pub(super) struct Clock {
+    started: Instant,
+    /// When it was set, and the milliseconds since 1970 at that time.
+    set: Option<(Instant, u64)>,
+}
+
+impl Clock {
+    /// The time at `at`, which is now.
+    pub(super) fn now(&mut self, at: Instant) -> Now {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let still = self.set.map(|(set, unix_ms)| (at.duration_since(set), unix_ms));
+        let unix_ms = match still.filter(|(since, _)| *since < Duration::from_secs(1)) {
+            Some((since, unix_ms)) => unix_ms.saturating_add(millis(since)),
+            None => {
+                let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
+                self.set = Some((at, unix_ms));
+                unix_ms
+            }
+        };
+        Now { unix_ms, millis: millis(at.duration_since(self.started)) }
+    }
+}
+
 impl Now {
     /// Seconds since 1970.
     fn unix(self) -> u64 {
@@ -92,9 +117,12 @@ impl Handler {
 
     /// The time of a batch that begins now.
     pub fn now(&self) -> Now {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
-        Now { unix_ms, millis: millis(self.started.elapsed()) }
+        self.clock().now(Instant::now())
+    }
+
+    /// A clock for a worker.
+    pub(super) fn clock(&self) -> Clock {
+        Clock { started: self.started, set: None }
     }
 
     /// Counters of all who do not count for themselves.

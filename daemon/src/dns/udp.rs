@@ -107,13 +107,13 @@ impl Worker {
     fn serve(self) {
         let shard = self.handler.shard(true);
         let mut batch = Batch::new();
-        let mut pace = Pace::new(Instant::now());
+        let (mut clock, mut pace) = (self.handler.clock(), Pace::new(Instant::now()));
         sleep_exactly();
         while !self.stop.load(Ordering::Acquire) {
             match batch.receive(&self.socket) {
                 Ok(count) => {
                     let arrived = Instant::now();
-                    let turn = self.handler.turn(&shard, self.handler.now());
+                    let turn = self.handler.turn(&shard, clock.now(arrived));
                     let respond = |message: &[u8], client: SocketAddr, reply: &mut Vec<u8>| {
                         turn.respond(message, client, Transport::Udp, reply)
                     };

@@ -293,3 +293,21 @@ fn settings_that_stay_keep_their_counts_over_a_reload() {
     assert_eq!(zones[0].1.questions.get(), 3, "after the reload the zone is not of the configuration");
     assert_eq!(zones[0].1.refused.get(), 1);
 }
+
+#[test]
+fn a_clock_goes_on_between_looks_at_the_time_of_the_day() {
+    let handler = handler();
+    let mut clock = handler.clock();
+    let first = Instant::now();
+    let at = |ms| first + Duration::from_millis(ms);
+    let start = clock.now(first);
+    for ms in [1, 250, 999] {
+        let now = clock.now(at(ms));
+        assert_eq!((now.unix_ms - start.unix_ms, now.millis - start.millis), (ms, ms));
+    }
+    // Set again, to what it is.
+    let day = || UNIX_EPOCH.elapsed().unwrap().as_millis() as u64;
+    let (before, set, after) = (day(), clock.now(at(1000)), day());
+    assert!((before..=after).contains(&set.unix_ms), "{set:?}");
+    assert_eq!(set.millis - start.millis, 1000);
+}
