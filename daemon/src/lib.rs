@@ -10,7 +10,7 @@
 //! - [`store`]: last good copies and outcomes on disk.
 //! - [`generations`]: whole generations on disk, mapped and served at the next start.
 //! - [`filter`]: keeps the XDP program loaded, its table current and the interfaces attached.
-//! - [`dns`]: the live generation as a DNSBL over UDP and TCP.
+//! - [`dns`]: the live generation as a DNSBL over UDP, TCP, TLS, HTTPS and QUIC.
 //! - [`engine`]: one cycle after another, from delivered feeds to a published generation.
 //! - [`control`]: the control socket and its client.
 //! - [`commands`]: one file per subcommand; `run` wires everything together.

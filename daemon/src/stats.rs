@@ -81,8 +81,12 @@ counters! {
         https: Counter,
         /// Messages received over QUIC.
         quic: Counter,
-        /// Connections accepted.
+        /// Connections accepted, encrypted ones included.
         connections: Counter,
+        /// Connections closed to make room for others.
+        crowded_out: Counter,
+        /// Encrypted connections that ended before they stood.
+        failed_handshakes: Counter,
         /// Messages without reply, by reason.
         dropped: DropStats,
         /// Replies that could not be sent, and failed receives.
@@ -103,6 +107,8 @@ counters! {
         access: AccessStats,
         /// Replies that the rate limit turned into TC=1 or BADCOOKIE.
         slipped: Counter,
+        /// Questions missing in the query log, because its queue was full.
+        unlogged: Counter,
         /// Time from the arrival of a batch of datagrams in the process until its replies are sent.
         latency: Latency,
     }

@@ -104,12 +104,12 @@ fn is_reply_to(query: &[u8], reply: &[u8]) {
 fn fits(query: &[u8], reply: &[u8], transport: Transport) {
     let with_opt = Message::from_octets(reply).expect("a header").opt();
     let advertised = Message::from_octets(query).ok().and_then(|query| query.opt());
-    let limit = match (transport, with_opt, advertised) {
-        (Transport::Tcp, ..) => MOST_TCP,
-        (Transport::Udp, None, _) => PLAIN,
-        (Transport::Udp, Some(_), Some(opt)) => usize::from(opt.udp_payload_size()).clamp(PLAIN, MOST_UDP),
+    let limit = match (with_opt, advertised) {
+        _ if !transport.is_datagram() => MOST_TCP,
+        (None, _) => PLAIN,
+        (Some(_), Some(opt)) => usize::from(opt.udp_payload_size()).clamp(PLAIN, MOST_UDP),
         // The other library reads no OPT in this query; ours did.
-        (Transport::Udp, Some(_), None) => MOST_UDP,
+        (Some(_), None) => MOST_UDP,
     };
     assert!(reply.len() <= limit, "{} octets, at most {limit}", reply.len());
 }

@@ -2,10 +2,10 @@
 
 use crate::harness::PATIENCE;
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{Name, RData, RecordType};
-use std::io::{Read, Write};
+use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The address every zone of a test lists, and the code it has there.
 pub(crate) const TEST_ENTRY: &str = "127.0.0.2";
@@ -48,15 +48,28 @@ impl Dns {
         self.udp(&question)
     }
 
+    /// The text that a server says of itself under this name of class CH.
+    pub(crate) fn ask_chaos(&self, name: &str) -> String {
+        let mut question = question(name, RecordType::TXT);
+        if let Some(query) = question.queries.first_mut() {
+            query.set_query_class(DNSClass::CH);
+        }
+        said(&Message::from_vec(&self.octets(&question)).unwrap())
+    }
+
     /// Serial of a zone.
     pub(crate) fn serial(&self, zone: &str) -> u32 {
         soa_serial(&self.ask(zone, RecordType::SOA)).unwrap()
     }
 
     fn udp(&self, question: &Message) -> Message {
+        checked(question, &self.octets(question))
+    }
+
+    fn octets(&self, question: &Message) -> Vec<u8> {
         let socket = Udp::connect(self.server);
         socket.send(question);
-        checked(question, &socket.receive())
+        socket.receive()
     }
 }
 
@@ -73,7 +86,12 @@ impl Udp {
     }
 
     pub(crate) fn send(&self, question: &Message) {
-        self.0.send(&question.to_vec().unwrap()).unwrap();
+        self.send_octets(&question.to_vec().unwrap());
+    }
+
+    /// Sends what may be no question at all.
+    pub(crate) fn send_octets(&self, octets: &[u8]) {
+        self.0.send(octets).unwrap();
     }
 
     pub(crate) fn receive(&self) -> Vec<u8> {
@@ -111,9 +129,30 @@ impl Tcp {
     }
 
     pub(crate) fn send(&mut self, question: &Message) {
-        let message = question.to_vec().unwrap();
-        let len = u16::try_from(message.len()).unwrap().to_be_bytes();
-        self.0.write_all(&[&len[..], &message].concat()).unwrap();
+        self.send_octets(&question.to_vec().unwrap());
+    }
+
+    /// Sends what may be no question at all, with its length in front.
+    pub(crate) fn send_octets(&mut self, octets: &[u8]) {
+        let len = u16::try_from(octets.len()).unwrap().to_be_bytes();
+        self.0.write_all(&[&len[..], octets].concat()).unwrap();
+    }
+
+    /// Waits until the server closes, without a word, while an octet goes out now and then from `drip`.
+    pub(crate) fn wait_closed(&mut self, mut drip: impl Iterator<Item = u8>) {
+        let deadline = Instant::now() + PATIENCE;
+        self.0.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        loop {
+            match self.0.read(&mut [0]) {
+                Ok(0) => return,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                other => panic!("instead of the end of the connection: {other:?}"),
+            }
+            assert!(Instant::now() < deadline, "the server does not close");
+            // May fail once the server has closed, which the next read says.
+            drip.next().map(|octet| self.0.write(&[octet]));
+        }
     }
 
     pub(crate) fn receive(&mut self) -> Vec<u8> {

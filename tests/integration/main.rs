@@ -7,8 +7,12 @@
 #![expect(clippy::unwrap_used, reason = "test code: a step that fails ends the test")]
 #![expect(clippy::panic, reason = "test code: what should have happened is said with the log of the daemon")]
 
+mod access;
+mod checklist;
+mod corpus;
 mod dns;
 mod domains;
+mod encrypted;
 mod feeds;
 mod filter;
 mod generations;

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod build_ebpf;
+mod clients;
 mod command;
 mod fuzz;
 mod kernel_object;

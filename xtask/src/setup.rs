@@ -1,6 +1,7 @@
 //! Chore setup: looks for what the tests need and installs what is missing, saying what and why.
 
 use crate::{
+    clients,
     command::{self, cargo, program, succeeds},
     fuzz, kernel_tools,
 };
@@ -24,6 +25,11 @@ struct Tool {
 /// Everything the tests call beyond Debian's essential packages.
 const TOOLS: &[Tool] = &[
     Tool { program: "dig", package: "bind9-dnsutils", needed_by: "DNS tests that ask as a real client" },
+    Tool {
+        program: "kdig",
+        package: "knot-dnsutils",
+        needed_by: "encrypted DNS tests: a client of TLS, HTTPS, QUIC",
+    },
     Tool { program: "ip", package: "iproute2", needed_by: "packet filter tests: namespaces and veth pairs" },
     Tool { program: "mount", package: "mount", needed_by: "tests of a full state directory: a small tmpfs" },
     Tool {
@@ -59,13 +65,13 @@ pub(crate) fn prepare() -> Result<()> {
             "not root: tests that load BPF programs, create network namespaces or switch users are skipped"
         );
     }
-    match install(&missing_tools()) {
-        Err(err) if !required => {
-            eprintln!("{err:#}; tests that need it are skipped");
-            Ok(())
+    for outcome in [install(&missing_tools()), clients::prepare()] {
+        match outcome {
+            Err(err) if !required => eprintln!("{err:#}; tests that need it are skipped"),
+            outcome => outcome?,
         }
-        outcome => outcome,
     }
+    Ok(())
 }
 
 /// Adds a component of the running toolchain, when `cargo <subcommand>` does not work without it.
@@ -103,14 +109,14 @@ fn install(missing: &[&Tool]) -> Result<()> {
     command::run(&mut apt_get(&[&["install", "--yes", "--no-install-recommends"], &packages[..]].concat()))
 }
 
-fn apt_get(args: &[&str]) -> std::process::Command {
+pub(crate) fn apt_get(args: &[&str]) -> std::process::Command {
     // A fresh machine may be installing its own updates: wait for the lock.
     let mut command = program("apt-get", &[&["-qq", "-o", "DPkg::Lock::Timeout=120"], args].concat());
     command.env("DEBIAN_FRONTEND", "noninteractive");
     command
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     // The owner of /proc/self is the effective user.
     fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }

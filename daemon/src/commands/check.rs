@@ -5,6 +5,7 @@ use super::{Verdict, output};
 use crate::cli;
 use crate::config::Config;
 use crate::dns::serving::{Seeds, Serving};
+use crate::dns::{Service, check_certificate};
 use crate::engine::disk::Disk;
 use crate::engine::status::{FeedState, FeedStatus};
 use crate::stats::Stats;
@@ -69,6 +70,10 @@ fn check(config: &Config) -> Report {
     let feeds = disk.feeds();
     let unusable = |feed: &FeedStatus| Some(format!("feed {}: {}", feed.id, feed.last_error.as_ref()?));
     let mut warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    match config.dns.certificate.as_ref().map(check_certificate).transpose() {
+        Ok(certificate) => warnings.extend(certificate.unwrap_or_default()),
+        Err(error) => return invalid(&error.to_string()),
+    }
     warnings.extend(feeds.iter().filter_map(unusable));
     let zones = config.zones.iter().map(|zone| Zone {
         name: zone.name.clone(),
@@ -79,13 +84,23 @@ fn check(config: &Config) -> Report {
         valid: true,
         errors: Vec::new(),
         warnings,
-        listen: config.dns.listen.iter().map(ToString::to_string).collect(),
+        listen: listen(config),
         zones: zones.collect(),
         exclusions: generation.exclusions.len(),
         excluded_domains: generation.exclusions.domains().len(),
         filter: filter(config),
         feeds,
     }
+}
+
+fn listen(config: &Config) -> Vec<String> {
+    let dns = &config.dns;
+    let plain = dns.listen.iter().map(ToString::to_string);
+    let encrypted = [(&dns.tls, Service::Tls), (&dns.https, Service::Https), (&dns.quic, Service::Quic)];
+    let encrypted = encrypted
+        .into_iter()
+        .flat_map(|(listen, service)| listen.iter().map(move |address| format!("{address} {service}")));
+    plain.chain(encrypted).collect()
 }
 
 fn filter(config: &Config) -> String {

@@ -6,11 +6,11 @@
 
 use crate::allocator;
 use crate::collector::{FetchError, Fetcher};
-use crate::config::{self, Config, ConfigErrors};
+use crate::config::{Config, ConfigErrors};
 use crate::control::report::{Process, Reload};
 use crate::control::{self, Control, ControlError};
 use crate::dns::serving::{Seeds, Serving, ServingError};
-use crate::dns::{BindError, Bound, DnsServer};
+use crate::dns::{Bound, DnsError, DnsServer, Endpoint, Service};
 use crate::engine::live_entries::LiveEntries;
 use crate::engine::{self, Command, Engine, ExcludeError, Resumed, unix_now};
 use crate::live::Live;
@@ -21,7 +21,6 @@ use crate::store::{Claim, Opened, Recovered, Store, StoreError};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +49,7 @@ pub(super) enum RunError {
     #[error(transparent)]
     Exclude(#[from] ExcludeError),
     #[error(transparent)]
-    Dns(#[from] BindError),
+    Dns(#[from] DnsError),
     #[error(transparent)]
     Serving(#[from] ServingError),
     #[error(transparent)]
@@ -73,7 +72,7 @@ enum ReloadError {
     #[error(transparent)]
     Config(#[from] ConfigErrors),
     #[error(transparent)]
-    Dns(#[from] BindError),
+    Dns(#[from] DnsError),
     #[error(transparent)]
     Serving(#[from] ServingError),
     #[error(transparent)]
@@ -92,7 +91,7 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
     let notifier = Arc::new(Notifier::from_env()?);
     let system = |doing| move |error| RunError::System { doing, error };
     let signals = Signals::install().map_err(system("install signal handlers"))?;
-    let dns = DnsServer::bind(&config.dns.listen, workers(&config.dns))?;
+    let dns = DnsServer::bind(&config.dns)?;
     let control = control::bind(&config.control.socket)?;
     let claim = Store::claim(&config.state_dir);
     // Whatever else is wrong with the directory does not keep its generations from being served.
@@ -109,9 +108,10 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
         let live = Live::default();
         let stats = Arc::new(Stats::default());
         let seeds = Seeds::random();
-        let serving = Serving::load(&config, &seeds, &stats, &Serving::default())?;
+        let mut serving = Serving::load(&config, &seeds, &stats, &Serving::default())?;
+        serving.open_log(&config.dns)?;
         let mut resumed = Resumed::serve_newest(&config, &live)?;
-        let mut dns = Door::Shut(dns, Box::new(serving));
+        let mut dns = Door::Shut(Box::new((dns, serving)));
         if resumed.serves() {
             dns = Door::Open(dns.open(&live, &stats)?);
         }
@@ -138,6 +138,8 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
             started_at: unix_now(),
             config: path.display().to_string(),
             listen: dns.local_addrs(),
+            encrypted: encrypted(&dns),
+            certificate: None,
             reload: None,
         });
         let control = control.serve(Control {
@@ -167,22 +169,25 @@ pub(super) fn run(path: &Path) -> Result<(), RunError> {
 
 /// DNS sockets: bound first, served as soon as there is something to say.
 enum Door {
-    Shut(Bound, Box<Serving>),
+    Shut(Box<(Bound, Serving)>),
     Open(DnsServer),
 }
 
 impl Door {
-    fn open(self, live: &Live, stats: &Arc<Stats>) -> Result<DnsServer, BindError> {
+    fn open(self, live: &Live, stats: &Arc<Stats>) -> Result<DnsServer, DnsError> {
         match self {
-            Self::Shut(bound, serving) => bound.serve(live.clone(), Arc::clone(stats), *serving),
+            Self::Shut(shut) => {
+                let (bound, serving) = *shut;
+                bound.serve(live.clone(), Arc::clone(stats), serving)
+            }
             Self::Open(server) => Ok(server),
         }
     }
 }
 
-/// Threads that answer UDP at each address: what is configured, or one for each core.
-fn workers(dns: &config::Dns) -> NonZeroUsize {
-    dns.workers.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+/// What is served beside plain DNS.
+fn encrypted(dns: &DnsServer) -> Vec<Endpoint> {
+    dns.endpoints().into_iter().filter(|endpoint| endpoint.service != Service::Plain).collect()
 }
 
 /// Opens the store, or what is readable of it: a full or read-only disk must not stop a daemon that can still serve its
@@ -238,6 +243,7 @@ struct Daemon {
 impl Daemon {
     async fn wait(mut self, mut signals: Signals, mut engine: oneshot::Receiver<()>) -> Result<(), RunError> {
         let _watchdog = self.start_watchdog();
+        let _certificate = self.show_certificate();
         self.notifier.ready();
         tracing::info!("ready");
         loop {
@@ -286,6 +292,20 @@ impl Daemon {
         task
     }
 
+    /// Keeps what the process says of its certificate up to date. Stops when dropped.
+    fn show_certificate(&self) -> JoinSet<()> {
+        let (mut certificate, process) = (self.dns.certificate(), self.process.clone());
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            certificate.mark_changed();
+            while certificate.changed().await.is_ok() {
+                let status = certificate.borrow_and_update().clone();
+                process.send_modify(|process| process.certificate = status);
+            }
+        });
+        task
+    }
+
     async fn reload(&mut self) {
         tracing::info!(config = %self.config.path.display(), "reloading");
         self.notifier.reloading();
@@ -296,6 +316,7 @@ impl Daemon {
         }
         self.process.send_modify(|process| {
             process.listen = self.dns.local_addrs();
+            process.encrypted = encrypted(&self.dns);
             process.reload = Some(Reload { at: unix_now(), error });
         });
         self.notifier.ready();
@@ -309,8 +330,9 @@ impl Daemon {
         new.control.clone_from(&self.config.control);
         let new = Arc::new(new);
         let exclusions = engine::exclusions(&new)?;
-        let serving = Serving::load(&new, &self.seeds, &self.stats, &self.dns.serving())?;
-        self.dns.set_listen(&new.dns.listen).await?;
+        let mut serving = Serving::load(&new, &self.seeds, &self.stats, &self.dns.serving())?;
+        serving.open_log(&new.dns)?;
+        self.dns.set_listen(&new.dns).await?;
         self.listening.send_replace(self.dns.local_addrs());
         self.dns.configure(serving);
         for change in &changes.restart {
@@ -336,6 +358,9 @@ impl Daemon {
         tracing::info!(
             udp = dns.udp.get(),
             tcp = dns.tcp.get(),
+            tls = dns.tls.get(),
+            https = dns.https.get(),
+            quic = dns.quic.get(),
             listed = dns.listed.get(),
             not_listed = dns.not_listed.get(),
             dropped = dns.dropped.total(),

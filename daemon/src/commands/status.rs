@@ -4,6 +4,7 @@ use super::text::{age, ago, bytes, columns, counted, number, section};
 use super::{Verdict, client, output, wait};
 use crate::cli;
 use crate::control::report::{LiveCounts, Process, Reload, Status};
+use crate::dns::{CertificateStatus, Endpoint};
 use crate::engine::status::{
     FeedState, FeedStatus, FilterStatus, GenerationStatus, HoldStatus, VerifierStatus, ZoneStatus,
 };
@@ -30,7 +31,7 @@ fn text(status: &Status, now: u64) -> String {
     );
     title
         + &section("config", &config(process, now))
-        + &section("dns", &process.listen.iter().map(ToString::to_string).collect::<Vec<_>>())
+        + &section("dns", &listeners(process, now))
         + &section("queries", &queries(dns))
         + &section("generation", &generation(&engine.generation, engine.hold.as_ref(), now))
         + &section("live", &[self::live(live)])
@@ -47,6 +48,28 @@ fn config(process: &Process, now: u64) -> Vec<String> {
         Some(error) => format!("reload {} REFUSED, the old one stays in force: {error}", ago(now, *at)),
     });
     [process.config.clone()].into_iter().chain(reload).collect()
+}
+
+fn listeners(process: &Process, now: u64) -> Vec<String> {
+    let plain = process.listen.iter().map(ToString::to_string);
+    let encrypted =
+        process.encrypted.iter().map(|Endpoint { service, address }| format!("{address} {service}"));
+    let certificate = process.certificate.iter().flat_map(|certificate| self::certificate(certificate, now));
+    plain.chain(encrypted).chain(certificate).collect()
+}
+
+fn certificate(
+    CertificateStatus { file, loaded_at, expires_at, error }: &CertificateStatus,
+    now: u64,
+) -> Vec<String> {
+    let ends = match expires_at {
+        None => String::new(),
+        Some(at) if *at <= now => ", EXPIRED".to_owned(),
+        Some(at) => format!(", expires in {}", age(at - now)),
+    };
+    let refused =
+        error.as_ref().map(|error| format!("certificate NOT CHANGED, the one before stays in use: {error}"));
+    [format!("certificate {file}, read {}{ends}", ago(now, *loaded_at))].into_iter().chain(refused).collect()
 }
 
 fn queries(dns: &DnsStats) -> Vec<String> {
@@ -90,6 +113,9 @@ fn queries(dns: &DnsStats) -> Vec<String> {
         (&dns.truncated, "truncated"),
         (&dns.slipped, "slipped through the rate limit"),
         (&dns.socket_errors, "socket errors"),
+        (&dns.crowded_out, "connections closed to make room"),
+        (&dns.failed_handshakes, "failed handshakes"),
+        (&dns.unlogged, "missing in the query log"),
     ];
     let mut lines = vec![
         taken.join(", "),
@@ -245,6 +271,7 @@ fn verifier(verifier: &VerifierStatus, now: u64) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dns::Service;
     use crate::engine::status::{EngineStatus, FilterCounter, InterfaceState, LastRound};
     use std::time::Duration;
 
@@ -276,6 +303,8 @@ mod tests {
             started_at: NOW - 7_200,
             config: "/etc/blackthorn/blackthorn.toml".to_owned(),
             listen: vec!["127.0.0.1:5300".parse().unwrap(), "[::1]:5300".parse().unwrap()],
+            encrypted: Vec::new(),
+            certificate: None,
             reload: None,
         }
     }
@@ -441,5 +470,36 @@ blackthorn 1.2.3, pid 4711, up 2h
         ] {
             assert!(shown.contains(line), "{line}{shown}");
         }
+    }
+
+    #[test]
+    fn what_is_encrypted_is_shown_with_its_certificate() {
+        let certificate = |expires_at, error: Option<&str>| CertificateStatus {
+            file: "/etc/c.pem".to_owned(),
+            loaded_at: NOW - 60,
+            expires_at,
+            error: error.map(str::to_owned),
+        };
+        let shown = |certificate| {
+            let endpoint = |service| Endpoint { service, address: "192.0.2.1:853".parse().unwrap() };
+            let encrypted = vec![endpoint(Service::Tls), endpoint(Service::Quic)];
+            listeners(&Process { encrypted, certificate: Some(certificate), ..process() }, NOW).split_off(2)
+        };
+        assert_eq!(
+            shown(certificate(Some(NOW + 864_000), None)),
+            [
+                "192.0.2.1:853 tls",
+                "192.0.2.1:853 quic",
+                "certificate /etc/c.pem, read 1m ago, expires in 10d"
+            ]
+        );
+        assert_eq!(
+            shown(certificate(Some(NOW), Some("k.pem: bad"))).split_off(2),
+            [
+                "certificate /etc/c.pem, read 1m ago, EXPIRED",
+                "certificate NOT CHANGED, the one before stays in use: k.pem: bad"
+            ]
+        );
+        assert_eq!(shown(certificate(None, None))[2], "certificate /etc/c.pem, read 1m ago");
     }
 }

@@ -1,6 +1,6 @@
 //! What differs between two configurations, and whether a reload can apply it.
 
-use super::{Config, Dns, Exclude, Feed, Filter, ZoneAccess};
+use super::{CertificateFiles, Config, ConnectionLimits, Dns, Exclude, Feed, Filter, ZoneAccess, units};
 use crate::core::entry::FeedId;
 use crate::core::listing::FeedIndex;
 use crate::core::zone::ZoneSpec;
@@ -35,9 +35,7 @@ impl Config {
             let (old, new) = (name(self.dns.workers), name(new.dns.workers));
             changes.restart.push(format!("dns.workers: {old} to {new}"));
         }
-        if self.dns.listen != new.dns.listen {
-            changes.reload.push(format!("dns.listen: {:?} to {:?}", self.dns.listen, new.dns.listen));
-        }
+        dns(&self.dns, &new.dns, &mut changes.reload);
         if asked(&self.dns) != asked(&new.dns) {
             changes.reload.push("dns: clients, limits or what it says of itself changed".into());
         }
@@ -51,6 +49,36 @@ impl Config {
         }
         changes
     }
+}
+
+/// Where the DNSBL server answers, and on how many connections.
+fn dns(old: &Dns, new: &Dns, lines: &mut Vec<String>) {
+    for (name, old, new) in [
+        ("dns.listen", &old.listen, &new.listen),
+        ("dns.tls.listen", &old.tls, &new.tls),
+        ("dns.https.listen", &old.https, &new.https),
+        ("dns.quic.listen", &old.quic, &new.quic),
+    ] {
+        if old != new {
+            lines.push(format!("{name}: {old:?} to {new:?}"));
+        }
+    }
+    if old.connections != new.connections {
+        lines.push(format!("dns: {} to {}", limits(old.connections), limits(new.connections)));
+    }
+    if old.certificate != new.certificate {
+        let name = |files: &Option<CertificateFiles>| {
+            files.as_ref().map_or("none".to_owned(), |files| files.certificate.display().to_string())
+        };
+        let (old, new) = (name(&old.certificate), name(&new.certificate));
+        lines.push(format!("dns.tls.certificate and key: {old} to {new}"));
+    }
+}
+
+fn limits(limits: ConnectionLimits) -> String {
+    let ConnectionLimits { idle, total, per_client } = limits;
+    let idle = units::format_duration(idle);
+    format!("{total} connections, {per_client} per client, silent for {idle} at most")
 }
 
 /// Adds a line for everything added, removed or changed, in the order of the names.
@@ -96,7 +124,8 @@ fn zones(config: &Config) -> BTreeMap<&str, ZoneView<'_>> {
 
 /// Who is asked about what, without where and by whom it is answered.
 fn asked(dns: &Dns) -> Dns {
-    Dns { listen: Vec::new(), workers: None, ..dns.clone() }
+    let Dns { listen, workers, connections, tls, https, quic, certificate, .. } = Dns::default();
+    Dns { listen, workers, connections, tls, https, quic, certificate, ..dns.clone() }
 }
 
 fn filter(config: &Config) -> (Filter, Vec<Option<&FeedId>>) {

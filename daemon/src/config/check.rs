@@ -4,11 +4,12 @@
 //! with errors in the report is not a configuration; the caller drops it.
 
 mod access;
+mod dns;
 mod values;
 
 use super::problem::{Place, Report, quoted};
 use super::warnings::Places;
-use super::{Config, Control, Dns, Exclude, Feed, Filter, Source, ZoneAccess, names, raw, units, warnings};
+use super::{Config, Control, Exclude, Feed, Filter, Source, ZoneAccess, names, raw, units, warnings};
 use crate::core::entry::FeedId;
 use crate::core::feed::{self, Column, FORMATS, Format};
 use crate::core::filter_plan::Mode;
@@ -17,8 +18,7 @@ use crate::core::listing::FeedIndex;
 use crate::core::text::{TextError, check_text};
 use crate::core::zone::{Ent, ZoneFeed, ZoneLive, ZoneSpec};
 use std::collections::{BTreeMap, HashSet};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
@@ -28,8 +28,6 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
-/// Most threads that answer UDP.
-const MAX_WORKERS: usize = 256;
 
 /// Longest path of a unix socket, in bytes (`sun_path` of unix(7) without its final zero).
 const MAX_SOCKET_PATH: usize = 107;
@@ -71,35 +69,6 @@ struct Check<'a, 'r> {
 }
 
 impl Check<'_, '_> {
-    fn dns(&mut self, raw: raw::Dns) -> Dns {
-        let workers = raw.workers.as_ref();
-        let workers = workers.map(|_| self.number(workers, "workers in [dns]", 1, 1..=MAX_WORKERS));
-        let hint = "write an address and a port, such as \"127.0.0.1:5300\" or \"[::1]:5300\"";
-        let parse = |text: &str| text.parse().map_err(|_| hint);
-        let listen = match raw.listen {
-            Some(listen) => self.each_once(listen.get_ref(), "listen in [dns]", parse),
-            None => vec![SocketAddr::from(([127, 0, 0, 1], 5300))],
-        };
-        let said = |text: &str| names::said_of_itself(text);
-        let (rate_limit, rate_exempt) = self.rate_limit(inner(raw.rate_limit));
-        let (quota, quota_exempt) = self.quota(inner(raw.quota));
-        Dns {
-            listen,
-            workers: workers.and_then(NonZeroUsize::new),
-            udp_size: self.number(raw.udp_size.as_ref(), "udp_size in [dns]", 1232, 512..=4096),
-            nsid: self.parse(raw.nsid.as_ref(), "nsid in [dns]", said),
-            version: self.parse(raw.version.as_ref(), "version in [dns]", said),
-            hostname: self.parse(raw.hostname.as_ref(), "hostname in [dns]", said),
-            cookies: raw.cookies.is_none_or(|cookies| *cookies.get_ref()),
-            cookie_secrets: raw.cookie_secrets.and_then(|path| self.path(&path, "cookie_secrets in [dns]")),
-            clients: self.clients(raw.clients, "[dns]", None).unwrap_or_default(),
-            rate_limit,
-            rate_exempt,
-            quota,
-            quota_exempt,
-        }
-    }
-
     fn feeds(&mut self, raw: &[Spanned<raw::Feed>]) -> Vec<Feed> {
         self.number_feeds(raw);
         raw.iter().filter_map(|feed| self.feed(feed.span(), feed.get_ref())).collect()

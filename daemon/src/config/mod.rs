@@ -42,7 +42,7 @@ use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::de::DeTable;
@@ -82,8 +82,20 @@ pub struct Dns {
     pub listen: Vec<SocketAddr>,
     /// Threads that answer UDP, at each address; as many as there are cores if absent.
     pub workers: Option<NonZeroUsize>,
+    /// Bounds on connections, encrypted ones included.
+    pub connections: ConnectionLimits,
+    /// Addresses to answer on over TLS.
+    pub tls: Vec<SocketAddr>,
+    /// Addresses to answer on over HTTPS.
+    pub https: Vec<SocketAddr>,
+    /// Addresses to answer on over QUIC.
+    pub quic: Vec<SocketAddr>,
+    /// Certificate of TLS, HTTPS and QUIC; there is one if any of them has an address.
+    pub certificate: Option<CertificateFiles>,
     /// Largest reply by UDP in octets, 512 to 4096.
     pub udp_size: u16,
+    /// How long a busy UDP worker waits for more questions before it looks for them, at most a millisecond.
+    pub coalesce: Duration,
     /// NSID; `None`: not told.
     pub nsid: Option<String>,
     /// `version.bind`; `None`: refused.
@@ -104,6 +116,77 @@ pub struct Dns {
     pub quota: Option<quota::Settings>,
     /// Networks without a quota.
     pub quota_exempt: Vec<Network>,
+    /// Where questions are logged; `None`: nowhere.
+    pub query_log: Option<QueryLog>,
+}
+
+/// The log of questions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryLog {
+    /// The file, appended to.
+    pub file: PathBuf,
+    /// Every n-th question is logged.
+    pub every: NonZeroU64,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 5300))],
+            workers: None,
+            connections: ConnectionLimits::default(),
+            tls: Vec::new(),
+            https: Vec::new(),
+            quic: Vec::new(),
+            certificate: None,
+            udp_size: 1232,
+            coalesce: Duration::from_micros(50),
+            nsid: None,
+            version: None,
+            hostname: None,
+            cookies: true,
+            cookie_secrets: None,
+            clients: ClientSpec::default(),
+            rate_limit: rate::Settings::default(),
+            rate_exempt: Vec::new(),
+            quota: None,
+            quota_exempt: Vec::new(),
+            query_log: None,
+        }
+    }
+}
+
+impl Dns {
+    /// Is there any address to answer on?
+    pub fn is_on(&self) -> bool {
+        [&self.listen, &self.tls, &self.https, &self.quic].iter().any(|listen| !listen.is_empty())
+    }
+}
+
+/// Bounds on connections of DNS clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// How long one may be silent.
+    pub idle: Duration,
+    /// How many there are at a time, at least one.
+    pub total: usize,
+    /// The same for one client: an IPv4 address or an IPv6 /64.
+    pub per_client: usize,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(10), total: 1024, per_client: 64 }
+    }
+}
+
+/// Files of a certificate and its key, PEM. Whether they can be used shows when they are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate, and those between it and its root.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
 }
 
 /// Who is answered.

@@ -33,9 +33,19 @@ tables! {
         listen: Vec<Spanned<String>> = default r#"["127.0.0.1:5300"]"#,
         /// Threads that answer UDP, at each address: 1 to 256, one for each core if absent.
         workers: u64 = optional "4",
+        /// How long a connection may be silent, by TCP and encrypted: "1s" to "1h". Whole questions count, nothing else.
+        tcp_idle: String = default r#""10s""#,
+        /// Most connections at a time, encrypted ones included: 1 to 65536. One more closes the one that was silent
+        /// for the longest time.
+        tcp_connections: u64 = default "1024",
+        /// The same for each client, an IPv4 address or an IPv6 network of 64 bits.
+        tcp_connections_per_client: u64 = default "64",
         /// Largest reply by UDP, in bytes, to clients that take as much: 512 to 4096. Above 1232 replies may be cut into
         /// fragments, which get lost.
         udp_size: u64 = default "1232",
+        /// How long a thread that is asked often waits to answer several questions by UDP at once, which saves a third of
+        /// their cost: 0 to 1000 microseconds. Questions that come one by one are answered at once.
+        coalesce_us: u64 = default "50",
         /// Name of this server, for clients that ask for it (NSID); for clusters.
         nsid: String = optional r#""ns1""#,
         /// What to say to `dig CH TXT version.bind`. If absent, the question is refused.
@@ -53,6 +63,38 @@ tables! {
         rate_limit: RateLimit,
         /// How much one client or key may ask.
         quota: Quota,
+        /// A log of questions, for sites that may keep one.
+        query_log: QueryLog,
+        /// DNS over TLS (RFC 7858), and the certificate, which the other encrypted ones use too.
+        tls: DnsTls,
+        /// DNS over HTTPS (RFC 8484), at the path /dns-query.
+        https: DnsHttps,
+        /// DNS over QUIC (RFC 9250).
+        quic: DnsQuic,
+    }
+
+    /// `[dns.tls]`
+    DnsTls as "[dns.tls]" {
+        /// Addresses and ports to answer on. If empty or absent: none.
+        listen: Vec<Spanned<String>> = optional r#"["0.0.0.0:853", "[::]:853"]"#,
+        /// File of the certificate and those between it and its root, PEM; needed for everything encrypted. A relative
+        /// path starts at the directory of this file. Certificate and key are read again on a reload, and within ten
+        /// seconds after they change; the old ones stay in use until the new ones fit together.
+        certificate: String = optional r#""/etc/blackthorn/fullchain.pem""#,
+        /// File of the private key, PEM, not encrypted.
+        key: String = optional r#""/etc/blackthorn/privkey.pem""#,
+    }
+
+    /// `[dns.https]`
+    DnsHttps as "[dns.https]" {
+        /// Addresses and ports to answer on, by HTTP/2 and HTTP/1.1. If empty or absent: none.
+        listen: Vec<Spanned<String>> = optional r#"["0.0.0.0:443", "[::]:443"]"#,
+    }
+
+    /// `[dns.quic]`
+    DnsQuic as "[dns.quic]" {
+        /// Addresses and UDP ports to answer on. If empty or absent: none.
+        listen: Vec<Spanned<String>> = optional r#"["0.0.0.0:853", "[::]:853"]"#,
     }
 
     /// `clients`, written as a table.
@@ -105,6 +147,15 @@ tables! {
         ipv6_prefix: u64 = default "64",
         /// Networks without quota. Keys always have one of their own.
         exempt: Vec<Spanned<String>> = optional r#"["192.0.2.0/24"]"#,
+    }
+
+    /// `[dns.query_log]`
+    QueryLog as "[dns.query_log]" {
+        /// Where to: a line of JSON for each question; no log if absent. A relative path starts at the directory of this
+        /// file. After the file was moved away, a reload opens a new one.
+        file: String = optional r#""/var/log/blackthorn/queries.json""#,
+        /// Only every n-th question: 1 to 1000000.
+        every: u64 = default "1",
     }
 
     /// `[[feed]]`

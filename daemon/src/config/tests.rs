@@ -24,7 +24,15 @@ fn every_key_arrives() {
     let config = parse(
         r#"
         state_dir = "state"
-        dns.listen = ["[::1]:5300", "192.0.2.1:53"]
+        [dns]
+        listen = ["[::1]:5300", "192.0.2.1:53"]
+        workers = 3
+        tcp_idle = "1m"
+        tcp_connections = 2000
+        tcp_connections_per_client = 20
+        tls = { listen = ["192.0.2.1:853"], certificate = "tls/chain.pem", key = "/srv/key.pem" }
+        https.listen = ["192.0.2.1:443"]
+        quic.listen = ["192.0.2.1:853"]
         [[feed]]
         id = "a"
         source = "lists/a.csv"
@@ -72,7 +80,23 @@ fn every_key_arrives() {
     let base = Path::new("/etc/blackthorn");
     assert_eq!(config.path, Path::new("x.toml"));
     assert_eq!(config.state_dir, base.join("state"));
-    assert_eq!(config.dns.listen, ["[::1]:5300".parse().unwrap(), "192.0.2.1:53".parse().unwrap()]);
+    let at = |text: &str| text.parse().unwrap();
+    assert_eq!(
+        config.dns,
+        Dns {
+            listen: vec![at("[::1]:5300"), at("192.0.2.1:53")],
+            workers: NonZeroUsize::new(3),
+            connections: ConnectionLimits { idle: Duration::from_secs(60), total: 2000, per_client: 20 },
+            tls: vec![at("192.0.2.1:853")],
+            https: vec![at("192.0.2.1:443")],
+            quic: vec![at("192.0.2.1:853")],
+            certificate: Some(CertificateFiles {
+                certificate: base.join("tls/chain.pem"),
+                key: PathBuf::from("/srv/key.pem")
+            }),
+            ..Dns::default()
+        }
+    );
     let [a, b] = config.feeds.as_slice() else { panic!("{:?}", config.feeds) };
     assert_eq!((a.id.as_str(), &a.source), ("a", &Source::Path(base.join("lists/a.csv"))));
     assert_eq!(a.refresh, Duration::from_secs(90));
@@ -124,7 +148,7 @@ fn an_empty_file_has_defaults_and_is_warned_of() {
     let config = parse("").unwrap();
     assert_eq!(config.state_dir, Path::new("/var/lib/blackthorn"));
     assert_eq!(config.control.socket, Path::new("/run/blackthorn/control.sock"));
-    assert_eq!(config.dns.listen, ["127.0.0.1:5300".parse().unwrap()]);
+    assert_eq!(config.dns, Dns { listen: vec!["127.0.0.1:5300".parse().unwrap()], ..Dns::default() });
     assert!(config.filter.enforce && config.filter.mode == Mode::Auto);
     let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -154,6 +178,33 @@ fn generation_digests_follow_what_is_answered() {
     for elsewhere in ["dns.listen = []\n", "state_dir = \"/x\"\n"] {
         assert_eq!(digest(&base), with(elsewhere), "{elsewhere} says nothing about answers");
     }
+}
+
+#[test]
+fn a_certificate_for_nothing_is_warned_of() {
+    let tls = "[dns.tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n";
+    let warnings = |text: &str| -> Vec<String> {
+        parse(&format!("{FEED}{ZONE}{text}")).unwrap().warnings.iter().map(ToString::to_string).collect()
+    };
+    let [warning] = &warnings(tls)[..] else { panic!() };
+    assert!(warning.contains("there is a certificate, but nothing encrypted"), "{warning}");
+    for listen in ["listen = [\"[::1]:853\"]", "[dns.quic]\nlisten = [\"[::1]:853\"]"] {
+        assert_eq!(warnings(&format!("{tls}{listen}")), [""; 0], "{listen}");
+    }
+}
+
+#[test]
+fn changes_of_dns_are_named() {
+    let changes = |new: &str| parse("").unwrap().changes(&parse(new).unwrap()).reload.join("\n");
+    assert_eq!(
+        changes("dns.tls = { listen = [\"[::1]:853\"], certificate = \"c.pem\", key = \"k.pem\" }"),
+        "dns.tls.listen: [] to [[::1]:853]\ndns.tls.certificate and key: none to /etc/blackthorn/c.pem"
+    );
+    assert_eq!(
+        changes("dns.tcp_idle = \"30s\"\ndns.tcp_connections = 9"),
+        "dns: 1024 connections, 64 per client, silent for 10s at most to 9 connections, 64 per client, silent for 30s \
+         at most"
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ use toml::Spanned;
 
 /// Where things stand in the file.
 pub(super) struct Places {
+    dns: Place,
     feeds: Vec<Place>,
     zones: Vec<Place>,
     exclude: Place,
@@ -20,6 +21,7 @@ pub(super) struct Places {
 impl Places {
     pub(super) fn of(root: &Root) -> Self {
         Self {
+            dns: root.dns.as_ref().map(Spanned::span).unwrap_or_default(),
             feeds: elements(root.feed.as_ref()),
             zones: elements(root.zone.as_ref()),
             exclude: root.exclude.as_ref().map(Spanned::span).unwrap_or_default(),
@@ -38,7 +40,7 @@ pub(super) fn warn(config: &Config, places: &Places, report: &mut Report<'_>) {
     if config.feeds.is_empty() {
         report.warn(0..0, "no feed is configured".into(), "add a [[feed]], otherwise nothing is ever listed");
     }
-    if config.zones.is_empty() && !config.dns.listen.is_empty() {
+    if config.zones.is_empty() && config.dns.is_on() {
         report.warn(
             0..0,
             "no zone is configured".into(),
@@ -53,6 +55,15 @@ pub(super) fn warn(config: &Config, places: &Places, report: &mut Report<'_>) {
     if filtering && config.filter.feeds.is_empty() {
         let hint = "name feeds, otherwise nothing is dropped";
         report.warn(places.filter.clone(), "the filter has interfaces but no feeds".into(), hint);
+    }
+    let dns = &config.dns;
+    if dns.certificate.is_some() && [&dns.tls, &dns.https, &dns.quic].iter().all(|listen| listen.is_empty()) {
+        let what = "there is a certificate, but nothing encrypted".into();
+        report.warn(
+            places.dns.clone(),
+            what,
+            "name addresses in listen of [dns.tls], [dns.https] or [dns.quic]",
+        );
     }
     let everything = |network: &Network| network.prefix_len() == Some(0);
     if config.exclude.networks.iter().any(everything) {

@@ -5,6 +5,7 @@
 use crate::core::explain::{DomainExplanation, Explanation, LiveVerdict};
 use crate::core::feed::Reject;
 use crate::core::live_set::Action;
+use crate::dns::{CertificateStatus, Endpoint};
 use crate::engine::status::{EngineStatus, FeedStatus};
 use crate::engine::why_not::WhyNot;
 use crate::stats::{DnsStats, ZoneStats};
@@ -23,8 +24,14 @@ pub struct Process {
     pub started_at: u64,
     /// Configuration file.
     pub config: String,
-    /// Addresses that answer DNS, with the ports taken.
+    /// Addresses that answer DNS over UDP and TCP, with the ports taken.
     pub listen: Vec<SocketAddr>,
+    /// What answers encrypted, with the ports taken.
+    #[serde(default)]
+    pub encrypted: Vec<Endpoint>,
+    /// The certificate of what is encrypted.
+    #[serde(default)]
+    pub certificate: Option<CertificateStatus>,
     /// The last reload, if there was one.
     pub reload: Option<Reload>,
 }

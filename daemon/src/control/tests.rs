@@ -71,6 +71,8 @@ impl Daemon {
             started_at: 1_795_000_000,
             config: "test.toml".to_owned(),
             listen: vec!["[::1]:5300".parse().unwrap()],
+            encrypted: Vec::new(),
+            certificate: None,
             reload: None,
         });
         let (commands, inbox) = mpsc::channel(1);

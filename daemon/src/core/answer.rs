@@ -58,6 +58,40 @@ pub enum Transport {
     Udp,
     /// On a connection.
     Tcp,
+    /// On a connection under TLS (RFC 7858).
+    Tls,
+    /// In a request of HTTP (RFC 8484).
+    Https,
+    /// On a stream of QUIC (RFC 9250).
+    Quic,
+}
+
+impl Transport {
+    /// Its name, for logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Https => "https",
+            Self::Quic => "quic",
+        }
+    }
+
+    /// Does it come from an address that may be forged, and must the reply fit a datagram?
+    pub fn is_datagram(self) -> bool {
+        self == Self::Udp
+    }
+
+    /// Do those on the way see nothing of it but its length?
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Https | Self::Quic)
+    }
+
+    /// May the reply say how long the connection may be idle? Connections of QUIC and HTTP have other means.
+    pub fn has_keepalive(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls)
+    }
 }
 
 /// One question.
@@ -95,6 +129,23 @@ pub enum Rcode {
     BadVers = 16,
     /// A cookie is needed, and this one is not ours (RFC 7873 section 5.2.3).
     BadCookie = 23,
+}
+
+impl Rcode {
+    /// Its mnemonic.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoError => "NOERROR",
+            Self::FormErr => "FORMERR",
+            Self::ServFail => "SERVFAIL",
+            Self::NxDomain => "NXDOMAIN",
+            Self::NotImp => "NOTIMP",
+            Self::Refused => "REFUSED",
+            Self::NotAuth => "NOTAUTH",
+            Self::BadVers => "BADVERS",
+            Self::BadCookie => "BADCOOKIE",
+        }
+    }
 }
 
 /// Extended errors (RFC 8914), told only to those who sent OPT.
@@ -294,8 +345,7 @@ impl<'g> Source<'g> {
                 Answer { listed, ..self.without_records(question, inhabited) }
             }
             Asked::Partial { v4, v6 } => {
-                let inhabited = always || v4.is_some_and(any_v4) || v6.is_some_and(any_v6);
-                self.domain(question, depth, inhabited)
+                self.domain(question, depth, always || v4.is_some_and(any_v4) || v6.is_some_and(any_v6))
             }
             Asked::NotAnAddress => self.domain(question, depth, false),
         }
@@ -335,10 +385,10 @@ impl<'g> Source<'g> {
             Asked::Address { address, .. } if fold(address) != Ipv4Addr::from_bits(NEVER) => {
                 self.listed(question.qtype, listed, Subject::Address(address), CODED_TTL)
             }
-            Asked::NotAnAddress if self.zone.spec().domains && !is_invalid(question, depth) => {
+            Asked::Partial { .. } => self.without_records(question, true),
+            Asked::NotAnAddress if self.zone.may_list_domain(&question.name, depth) => {
                 self.listed(question.qtype, listed, Subject::Domain { labels: depth }, CODED_TTL)
             }
-            Asked::Partial { .. } => self.without_records(question, true),
             Asked::Address { .. } | Asked::NotAnAddress => self.without_records(question, false),
         }
     }
@@ -394,11 +444,6 @@ impl<'g> Source<'g> {
     fn soa(self) -> Soa<'g> {
         Soa { zone: self.zone, serial: self.generation.serial }
     }
-}
-
-/// Is it INVALID, or a name below, which no list of names may list (RFC 5782 section 5)?
-fn is_invalid(question: &Question<'_>, depth: usize) -> bool {
-    depth.checked_sub(1).is_some_and(|top| question.name.label(top).eq_ignore_ascii_case(b"invalid"))
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub mod option {
     pub const COOKIE: u16 = 10;
     /// Idle time of a TCP connection (RFC 7828).
     pub const KEEPALIVE: u16 = 11;
+    /// Octets that say nothing (RFC 7830).
+    pub const PADDING: u16 = 12;
     /// Extended error (RFC 8914).
     pub const EDE: u16 = 15;
     /// For local use (RFC 6891 section 9): by this the server knows questions of its own.
@@ -64,6 +66,8 @@ pub struct Edns<'p> {
     pub nsid: bool,
     /// Does the client understand how long it may keep the connection? Means nothing over UDP (RFC 7828 section 3.2.1).
     pub keepalive: bool,
+    /// Is a reply of a length that tells nothing wanted? Ignored where all is open to see (RFC 8467 section 4).
+    pub padding: bool,
     /// Data of an option for local use, by which we know ourselves.
     pub pass: Option<&'p [u8]>,
 }
@@ -156,6 +160,26 @@ fn cookie_without_question(body: &[u8], [answers, authorities, additional]: [u16
     records.edns.filter(|edns| edns.cookie.is_some() && edns.version == 0)
 }
 
+/// Seconds for which a reply may be kept: the smallest TTL of its answers or, without any, of its authorities (RFC 8484
+/// section 5.1); `None` without either, or if they cannot be read.
+pub fn lifetime(reply: &[u8]) -> Option<u32> {
+    let (header, body) = reply.split_first_chunk::<HEADER>()?;
+    let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let [questions, answers, authorities] = [4, 6, 8].map(field);
+    let mut rest = body;
+    for _ in 0..questions {
+        rest = rest.get(owner_len(rest)? + QUESTION_TAIL..)?;
+    }
+    let mut records = Records { rest, edns: None, signed: false };
+    let count = if answers > 0 { answers } else { authorities };
+    let mut least = None;
+    for _ in 0..count {
+        let ttl = u32::from_be_bytes(records.next()?.ttl);
+        least = Some(least.map_or(ttl, |least: u32| least.min(ttl)));
+    }
+    least
+}
+
 fn read_question(body: &[u8], transport: Transport) -> Option<(Question<'_>, Echo<'_>)> {
     let name = QuestionName::read(body)?;
     let octets = body.get(..name.wire().len() + QUESTION_TAIL)?;
@@ -228,8 +252,16 @@ impl<'p> Record<'p> {
         let [_, version, flags, _] = self.ttl;
         let dnssec_ok = flags & 0x80 != 0;
         let size = self.class;
-        let mut edns =
-            Edns { size, version, dnssec_ok, cookie: None, nsid: false, keepalive: false, pass: None };
+        let mut edns = Edns {
+            size,
+            version,
+            dnssec_ok,
+            cookie: None,
+            nsid: false,
+            keepalive: false,
+            padding: false,
+            pass: None,
+        };
         let mut options = self.data;
         while !options.is_empty() {
             let (&[code_high, code_low, len_high, len_low], rest) = options.split_first_chunk()?;
@@ -238,6 +270,7 @@ impl<'p> Record<'p> {
                 option::COOKIE => edns.cookie = edns.cookie.or(Some(data)),
                 option::NSID => edns.nsid = true,
                 option::KEEPALIVE => edns.keepalive = true,
+                option::PADDING => edns.padding = true,
                 option::PASS => edns.pass = Some(data),
                 _ => {}
             }
@@ -290,6 +323,7 @@ mod tests {
             cookie: None,
             nsid: false,
             keepalive: false,
+            padding: false,
             pass: None,
         };
         let edns = Some(plain);
@@ -362,6 +396,36 @@ mod tests {
             let message = message([0, 0, 1], &[QUESTION, &short]);
             assert!(matches!(read(&message), Err(Fault::Records { edns: None, .. })), "{missing} missing");
         }
+    }
+
+    #[test]
+    fn padding_is_noticed_whatever_it_is_made_of() {
+        for (options, padding) in [
+            (&b"\0\x0c\0\0"[..], true),
+            (b"\0\x0c\0\x05\0\0\0\0\0", true),
+            (b"\0\x03\0\0\0\x0c\0\x02\xff\xff", true),
+            (b"\0\x03\0\x04\0\x0c\0\0", false),
+            (b"", false),
+        ] {
+            let message = message([0, 0, 1], &[QUESTION, &opt(options)]);
+            assert_eq!(read(&message).unwrap().edns.unwrap().padding, padding, "{options:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_reply_is_kept_as_long_as_its_shortest_record() {
+        let a = |ttl: u8| [&A[..9], &[ttl], &A[10..]].concat();
+        for (counts, rest, expected) in [
+            ([2, 1, 1], &[QUESTION, &a(9), &a(7), &a(5), OPT][..], Some(7)),
+            ([0, 1, 1], &[QUESTION, &a(5), OPT], Some(5)),
+            ([0, 0, 1], &[QUESTION, OPT], None),
+            ([0, 0, 0], &[QUESTION], None),
+            ([2, 0, 0], &[QUESTION, &a(9), &a(7)[..15]], None),
+            ([1, 0, 0], &[&QUESTION[..14]], None),
+        ] {
+            assert_eq!(lifetime(&message(counts, rest)), expected, "{rest:02x?}");
+        }
+        assert_eq!(lifetime(b"\0\0"), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 use std::ptr;
 
 /// Most datagrams of a batch. More save nothing that can be measured.
-const BATCH: usize = 32;
+pub(super) const BATCH: usize = 32;
 /// Octets a datagram can have, so that none is cut. Of the 2 MiB of a worker only pages that were filled take memory.
 const MAX_DATAGRAM: usize = 65_535;
 /// Octets first set aside for a reply, more than any takes over UDP.

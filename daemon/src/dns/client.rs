@@ -153,6 +153,7 @@ fn owner(zone: &str, address: IpAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Dns;
     use crate::core::fixture::{generation, zone};
     use crate::dns::DnsServer;
     use crate::dns::serving::Serving;
@@ -171,7 +172,9 @@ mod tests {
         let live = Live::default();
         live.publish(Arc::new(generation));
         for listen in ["0.0.0.0:0", "[::1]:0"] {
-            let bound = DnsServer::bind(&[listen.parse().unwrap()], std::num::NonZeroUsize::MIN).unwrap();
+            let workers = Some(std::num::NonZeroUsize::MIN);
+            let dns = Dns { listen: vec![listen.parse().unwrap()], workers, ..Dns::default() };
+            let bound = DnsServer::bind(&dns).unwrap();
             let server = bound.serve(live.clone(), Arc::default(), Serving::default()).unwrap();
             let client = Client::connect(server.local_addrs()[0], None).await.unwrap();
             assert!(client.server().ip().is_loopback());

@@ -5,9 +5,10 @@
 //! How often a client is answered is settled last, when it is known what would be said. Work is bounded by the length of
 //! the message.
 
+use super::query_log::{Line, LoggedName};
 use super::serving::Serving;
 use super::wire::{self, Opt};
-use crate::core::answer::{Answer, Decision, Rcode, Records, Transport, answer, qtype};
+use crate::core::answer::{Answer, Decision, Question, Rcode, Records, Transport, answer, qtype};
 use crate::core::cookie::{self, Cookie};
 use crate::core::policy::{Admission, Asker};
 use crate::core::query::{Echo, Edns, Fault, Head, Query};
@@ -19,7 +20,7 @@ use crate::stats::{Counter, DnsStats, RcodeStats, Shard, Stats, TypeStats};
 use arc_swap::Guard;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use subtle::ConstantTimeEq;
 
 /// Largest reply over UDP to a query without OPT (RFC 1035 section 4.2.1).
@@ -47,10 +48,17 @@ pub struct Handler {
 /// The time of a batch of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
-    /// Seconds since 1970.
-    pub unix: u64,
+    /// Milliseconds since 1970.
+    pub unix_ms: u64,
     /// Milliseconds since the start, of a clock that only goes forward.
     pub millis: u64,
+}
+
+impl Now {
+    /// Seconds since 1970.
+    fn unix(self) -> u64 {
+        self.unix_ms / 1000
+    }
 }
 
 impl Handler {
@@ -84,8 +92,9 @@ impl Handler {
 
     /// The time of a batch that begins now.
     pub fn now(&self) -> Now {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Now { unix, millis: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX) }
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
+        Now { unix_ms, millis: millis(self.started.elapsed()) }
     }
 
     /// Counters of all who do not count for themselves.
@@ -115,6 +124,11 @@ pub struct Turn<'h> {
 }
 
 impl Turn<'_> {
+    /// How long a busy worker waits for more datagrams before it looks for them.
+    pub(super) fn coalesce(&self) -> Duration {
+        self.serving.coalesce
+    }
+
     /// Replaces `out` by the reply to `message`; `false`: there is none.
     pub fn respond(
         &self,
@@ -128,7 +142,7 @@ impl Turn<'_> {
         let shard = if ourselves { &*self.handler.uncounted } else { self.shard };
         let request = Request { turn: self, client, transport, shard, ourselves };
         shard.count(|dns| of_transport(dns, transport));
-        if transport == Transport::Udp && LOOP_PORTS.contains(&client.port()) {
+        if transport.is_datagram() && LOOP_PORTS.contains(&client.port()) {
             shard.count(|dns| &dns.dropped.port);
             return false;
         }
@@ -192,12 +206,13 @@ impl<'t> Request<'t> {
         self.shard.count(|dns| of_type(&dns.types, question.qtype));
         let asker = Asker {
             client: self.client.ip(),
-            now: self.turn.now.unix,
+            now: self.turn.now.unix(),
             policy: &self.turn.serving.policy,
             ourselves: self.ourselves,
         };
         let decision = answer(&question, self.turn.view.as_deref(), &asker);
         self.count(&decision);
+        self.log(&question, &decision);
         match decision.answer {
             Some(answer) => self.send(&reply, &answer, out),
             None => {
@@ -226,7 +241,7 @@ impl<'t> Request<'t> {
 
     /// Judges the cookie of a query, if it has one and we have secrets.
     fn cookie(self, edns: Option<Edns<'_>>) -> Option<Cookie> {
-        let cookie = self.turn.serving.check(edns?.cookie, self.client.ip(), self.turn.now.unix)?;
+        let cookie = self.turn.serving.check(edns?.cookie, self.client.ip(), self.turn.now.unix())?;
         self.shard.count(|dns| match cookie {
             Cookie::Malformed => &dns.cookies.malformed,
             Cookie::ClientOnly(_) => &dns.cookies.first,
@@ -292,7 +307,7 @@ impl<'t> Request<'t> {
 
     /// What the limits say. Only datagrams come from forged addresses.
     fn limit(self, kind: Kind) -> Verdict {
-        if self.transport != Transport::Udp || self.ourselves {
+        if !self.transport.is_datagram() || self.ourselves {
             return Verdict::Send;
         }
         self.turn.serving.limit(self.client.ip(), kind, self.turn.now.millis)
@@ -306,16 +321,17 @@ impl<'t> Request<'t> {
             dnssec_ok: edns.dnssec_ok,
             nsid: serving.nsid.as_deref().filter(|_| edns.nsid),
             cookie,
-            keepalive: None,
+            keepalive: Some(serving.idle).filter(|_| edns.keepalive && self.transport.has_keepalive()),
+            padding: edns.padding && self.transport.is_encrypted(),
         }
     }
 
     /// Octets a reply may have.
     fn max_reply(self, edns: Option<Edns<'_>>) -> usize {
-        match (self.transport, edns) {
-            (Transport::Udp, None) => MAX_PLAIN.into(),
-            (Transport::Udp, Some(edns)) => edns.size.clamp(MAX_PLAIN, self.turn.serving.udp_size).into(),
-            _ => MAX_STREAM,
+        match edns {
+            _ if !self.transport.is_datagram() => MAX_STREAM,
+            None => MAX_PLAIN.into(),
+            Some(edns) => edns.size.clamp(MAX_PLAIN, self.turn.serving.udp_size).into(),
         }
     }
 
@@ -351,6 +367,26 @@ impl<'t> Request<'t> {
         }
         if let Some(standing) = admitted.standing {
             self.tell_of_quota(standing, admitted.key.map(|key| key.name));
+        }
+    }
+
+    /// Leaves a line for the query log, if there is one.
+    fn log(self, question: &Question<'_>, decision: &Decision<'_>) {
+        let Some(log) = self.turn.serving.query_log.as_ref().filter(|_| !self.ourselves) else { return };
+        if !log.wants(of_transport(self.shard, self.transport).get()) {
+            return;
+        }
+        let line = Line {
+            at: self.turn.now.unix_ms,
+            client: self.client,
+            transport: self.transport,
+            name: LoggedName::new(&question.name, decision.admitted.secret),
+            qtype: question.qtype,
+            rcode: decision.answer.map(|answer| answer.rcode),
+            listed: decision.answer.and_then(|answer| answer.listed),
+        };
+        if !log.note(line) {
+            self.shard.count(|dns| &dns.unlogged);
         }
     }
 
@@ -400,6 +436,9 @@ fn of_transport(dns: &DnsStats, transport: Transport) -> &Counter {
     match transport {
         Transport::Udp => &dns.udp,
         Transport::Tcp => &dns.tcp,
+        Transport::Tls => &dns.tls,
+        Transport::Https => &dns.https,
+        Transport::Quic => &dns.quic,
     }
 }
 

@@ -1,93 +1,160 @@
-//! DNS: the live generation as a DNSBL over UDP and TCP.
+//! DNS: the live generation as a DNSBL over UDP, TCP, TLS, HTTPS and QUIC.
 //!
-//! Flow: `bind` makes the sockets before privileges are dropped; `udp` (with `batch`) and `tcp` move messages; `handler`
-//! turns one message into at most one reply, by the settings in [`serving`], asking [`crate::core::answer`] what to say;
-//! `wire` writes it down.
+//! Flow: `bind` makes the sockets before privileges are dropped; a `listener` runs what each endpoint needs: `udp` (with
+//! `batch`), and on connections, for which `connections` has the bounds, `tcp` and `tls` (both with `stream`), `https`
+//! and `quic`. All give each message to `handler`, which turns it into at most one reply, by the settings in [`serving`],
+//! asking [`crate::core::answer`] what to say; `wire` writes it down. `renewal` keeps the certificate up to date, which
+//! `certificate` reads.
 //!
 //! The way round, [`client`] asks a server, for checks of our own port.
 //!
-//! Replies to the same octets are the same over every transport, except for their size.
+//! Replies to the same octets are the same over every transport, except for their size: datagrams have bounds, and what
+//! is encrypted may be padded.
 
 mod batch;
 mod bind;
+mod certificate;
 pub mod client;
+mod connections;
 mod handler;
+mod https;
+mod listener;
+mod message;
+pub mod query_log;
+mod quic;
+mod renewal;
 pub mod serving;
+mod stream;
 mod tcp;
+mod tls;
 mod udp;
 mod wire;
 
-pub use bind::{BindError, SocketKind};
+pub use bind::{BindError, Endpoint, Service, SocketKind};
+pub use certificate::{CertificateError, check as check_certificate};
 pub use handler::{Handler, Now, Turn};
+pub use renewal::CertificateStatus;
 
+use crate::config::Dns;
 use crate::live::Live;
 use crate::stats::Stats;
 use bind::Sockets;
+use connections::Connections;
+use listener::{GRACE, Listener, Shared, close_all, start_all};
+use renewal::{Fresh, Keeper};
 use serving::Serving;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
+use thiserror::Error;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use udp::Workers;
 
-/// How long a stopping listener waits for replies under way.
-const GRACE: Duration = Duration::from_secs(5);
+/// Why DNS is not served as configured.
+#[derive(Debug, Error)]
+pub enum DnsError {
+    /// An address cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The certificate cannot be used.
+    #[error("certificate of DNS over TLS, HTTPS and QUIC: {0}")]
+    Certificate(#[from] CertificateError),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// There is none, which the configuration has made sure does not happen.
+    #[error("there is no certificate for DNS over TLS, HTTPS and QUIC")]
+    NoCertificate,
+}
 
 /// Sockets that are bound and not served yet.
 #[derive(Debug)]
 pub struct Bound {
     sockets: Vec<Sockets>,
     workers: NonZeroUsize,
+    connections: Connections,
+    certificate: Option<Fresh>,
 }
 
 /// A running server. Dropping it stops it at once; see [`Self::shutdown`] for the polite way.
 #[derive(Debug)]
 pub struct DnsServer {
-    handler: Arc<Handler>,
+    shared: Shared,
     workers: NonZeroUsize,
     listeners: Vec<Listener>,
+    keeper: Option<Keeper>,
+    certificate: Arc<watch::Sender<Option<CertificateStatus>>>,
 }
 
 impl DnsServer {
-    /// Binds UDP and TCP at each address; repeated addresses count once. Port 0 takes a free port, the same for both.
-    /// `workers` is the number of threads, with a socket each, that answer UDP at each address.
+    /// Binds the sockets of every endpoint and reads the certificate, if there is one. Port 0 takes a free port, the
+    /// same for UDP and TCP.
     ///
     /// `0.0.0.0` and `[::]` can stand side by side: IPv6 sockets take IPv6 only.
     ///
     /// # Errors
-    /// [`BindError`] for the first address that cannot be had; nothing stays bound.
-    pub fn bind(addresses: &[SocketAddr], workers: NonZeroUsize) -> Result<Bound, BindError> {
-        let sockets = distinct(addresses).into_iter().map(|address| Sockets::bind(address, workers));
-        Ok(Bound { sockets: sockets.collect::<Result<_, _>>()?, workers })
+    /// [`DnsError`] for the first address that cannot be had, or the certificate; nothing stays bound.
+    pub fn bind(dns: &Dns) -> Result<Bound, DnsError> {
+        let workers = workers(dns);
+        let certificate = dns.certificate.as_ref().map(Fresh::load).transpose()?;
+        let sockets = bind_all(&Endpoint::all(dns), workers)?;
+        Ok(Bound { sockets, workers, connections: Connections::new(dns.connections), certificate })
     }
 
     /// Answers with other settings from the next messages on.
     pub fn configure(&self, serving: Serving) {
-        self.handler.configure(serving);
+        self.shared.handler.configure(serving);
     }
 
     /// The settings in force.
     pub fn serving(&self) -> Arc<Serving> {
-        self.handler.serving()
+        self.shared.handler.serving()
     }
 
-    /// The addresses served, with the ports taken, in the order of the configuration.
+    /// The addresses of plain DNS, with the ports taken, in the order of the configuration.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|listener| listener.local).collect()
+        let plain = self.endpoints().into_iter().filter(|endpoint| endpoint.service == Service::Plain);
+        plain.map(|endpoint| endpoint.address).collect()
     }
 
-    /// Serves exactly `addresses` from now on, as [`Self::bind`] would. Listeners that stay are not touched; new ones
-    /// are bound before old ones close, so a wildcard cannot be swapped for one of its addresses on the same port.
+    /// Everything served, with the ports taken, in the order of the configuration.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.listeners.iter().map(Listener::endpoint).collect()
+    }
+
+    /// What there is to say of the certificate, now and whenever it changes; `None` without one.
+    pub fn certificate(&self) -> watch::Receiver<Option<CertificateStatus>> {
+        self.certificate.subscribe()
+    }
+
+    /// Serves where and how `dns` says from now on, but for the number of workers. Listeners that stay are not touched;
+    /// new ones are bound before old ones close, so a wildcard cannot be swapped for one of its addresses on the same
+    /// port. A certificate is read again; if it comes from the same files as before and cannot be used, the one before
+    /// stays in use, which is logged and in its status.
     ///
     /// # Errors
-    /// [`BindError`] if a new address cannot be had; then nothing has changed.
-    pub async fn set_listen(&mut self, addresses: &[SocketAddr]) -> Result<(), BindError> {
-        let wanted = distinct(addresses);
-        let is_new = |address: &&SocketAddr| !self.listeners.iter().any(|l| l.configured == **address);
+    /// [`DnsError`] if a new address cannot be had, or a certificate of other files; then nothing has changed.
+    pub async fn set_listen(&mut self, dns: &Dns) -> Result<(), DnsError> {
+        let wanted = Endpoint::all(dns);
+        let is_new = |endpoint: &&Endpoint| !self.listeners.iter().any(|l| l.configured == **endpoint);
         let new: Vec<_> = wanted.iter().filter(is_new).copied().collect();
-        let started = Listener::start_all(Self::bind(&new, self.workers)?, &self.handler)?;
+        let fresh = self.reread(dns)?;
+        let sockets = bind_all(&new, self.workers)?;
+        let (first, other) = match (&self.keeper, fresh) {
+            (None, Some(fresh)) => (Some(Keeper::start(fresh, Arc::clone(&self.certificate))), None),
+            (_, fresh) => (None, fresh),
+        };
+        let keeper = first.as_ref().or(self.keeper.as_ref());
+        let started = start_all(sockets, &self.shared, keeper.map(Keeper::in_use))?;
+        match (&mut self.keeper, other) {
+            (Some(keeper), Some(other)) => keeper.replace(other),
+            (keeper @ None, _) => *keeper = first,
+            (Some(_), None) => {}
+        }
+        if dns.certificate.is_none() {
+            self.keeper = None;
+            self.certificate.send_replace(None);
+        }
+        self.shared.connections.set_limits(dns.connections);
         self.listeners.extend(started);
         let position = |listener: &Listener| wanted.iter().position(|w| *w == listener.configured);
         let (mut keep, close): (Vec<_>, Vec<_>) =
@@ -98,89 +165,63 @@ impl DnsServer {
         Ok(())
     }
 
-    /// Stops taking questions, finishes the replies under way (for at most five seconds) and closes the sockets.
+    /// The pair to be used from now on, if it is another one than before.
+    fn reread(&self, dns: &Dns) -> Result<Option<Fresh>, CertificateError> {
+        let Some(files) = &dns.certificate else { return Ok(None) };
+        match (Fresh::load(files), &self.keeper) {
+            (Ok(fresh), _) => Ok(Some(fresh)),
+            (Err(error), Some(keeper)) if keeper.is_of(files) => {
+                keeper.refuse(&error);
+                Ok(None)
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Stops taking questions, finishes the replies under way (for at most five seconds), closes the sockets and writes
+    /// what waits for the query log (for as long again).
     pub async fn shutdown(self) {
+        let serving = self.serving();
         close_all(self.listeners).await;
+        if let Some(log) = serving.query_log.clone() {
+            let finished = tokio::task::spawn_blocking(move || log.finish());
+            if tokio::time::timeout(GRACE, finished).await.is_err() {
+                tracing::warn!("the query log is not written to its end");
+            }
+        }
     }
 }
 
 impl Bound {
-    /// The addresses bound, with the ports taken, in the order of the configuration.
+    /// The addresses of plain DNS, with the ports taken, in the order of the configuration.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.sockets.iter().map(|sockets| sockets.local).collect()
+        let plain = self.sockets.iter().filter(|sockets| sockets.configured.service == Service::Plain);
+        plain.map(|sockets| sockets.local).collect()
     }
 
     /// Starts serving. Call it inside a tokio runtime.
     ///
     /// # Errors
-    /// [`BindError`] if the runtime cannot take over a socket.
-    pub fn serve(self, live: Live, stats: Arc<Stats>, serving: Serving) -> Result<DnsServer, BindError> {
+    /// [`DnsError`] if the runtime cannot take over a socket.
+    pub fn serve(self, live: Live, stats: Arc<Stats>, serving: Serving) -> Result<DnsServer, DnsError> {
+        let Self { sockets, workers, connections, certificate: fresh } = self;
         let handler = Arc::new(Handler::new(live, stats));
         handler.configure(serving);
-        let workers = self.workers;
-        Ok(DnsServer { listeners: Listener::start_all(self, &handler)?, handler, workers })
+        let shared = Shared { handler, connections: Arc::new(connections) };
+        let certificate = Arc::new(watch::Sender::new(None));
+        let keeper = fresh.map(|fresh| Keeper::start(fresh, Arc::clone(&certificate)));
+        let listeners = start_all(sockets, &shared, keeper.as_ref().map(Keeper::in_use))?;
+        Ok(DnsServer { shared, workers, listeners, keeper, certificate })
     }
 }
 
-/// UDP and TCP at one address.
-#[derive(Debug)]
-struct Listener {
-    configured: SocketAddr,
-    local: SocketAddr,
-    udp: Workers,
-    /// Never sent to: dropping it tells the TCP task to stop.
-    stop: watch::Sender<()>,
-    tasks: JoinSet<()>,
+/// Threads that answer UDP at each address: what is configured, or one for each core.
+fn workers(dns: &Dns) -> NonZeroUsize {
+    dns.workers.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
 }
 
-impl Listener {
-    fn start_all(bound: Bound, handler: &Arc<Handler>) -> Result<Vec<Self>, BindError> {
-        bound.sockets.into_iter().map(|sockets| Self::start(sockets, handler)).collect()
-    }
-
-    fn start(sockets: Sockets, handler: &Arc<Handler>) -> Result<Self, BindError> {
-        let (configured, local) = (sockets.configured, sockets.local);
-        let (udp, tcp) = sockets.into_parts()?;
-        let (stop, stopped) = watch::channel(());
-        let mut tasks = JoinSet::new();
-        let fail = |source| BindError { address: configured, transport: SocketKind::Udp, source };
-        let (udp, ended) = Workers::start(udp, handler).map_err(fail)?;
-        for ended in ended {
-            tasks.spawn(async move {
-                // A worker that is gone without a word has ended as well.
-                let _ = ended.await;
-            });
-        }
-        tasks.spawn(tcp::serve(tcp, handler.clone(), stopped));
-        tracing::info!(address = %local, "answering dns over udp and tcp");
-        Ok(Self { configured, local, udp, stop, tasks })
-    }
-}
-
-/// Stops listeners side by side; what is not done after [`GRACE`] is cut off.
-async fn close_all(listeners: Vec<Listener>) {
-    let mut closing = JoinSet::new();
-    for Listener { local, udp, stop, mut tasks, .. } in listeners {
-        drop((udp, stop));
-        closing.spawn(async move {
-            let finished = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} });
-            match finished.await {
-                Ok(()) => tracing::info!(address = %local, "stopped answering dns"),
-                Err(_) => tracing::warn!(address = %local, "stopped answering dns, cutting off slow clients"),
-            }
-        });
-    }
-    closing.join_all().await;
-}
-
-fn distinct(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
-    let mut out: Vec<SocketAddr> = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        if !out.contains(address) {
-            out.push(*address);
-        }
-    }
-    out
+fn bind_all(endpoints: &[Endpoint], workers: NonZeroUsize) -> Result<Vec<Sockets>, BindError> {
+    endpoints.iter().map(|&endpoint| Sockets::bind(endpoint, workers)).collect()
 }
 
 #[cfg(test)]

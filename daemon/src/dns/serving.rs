@@ -3,8 +3,9 @@
 //!
 //! Counts of limits and quotas outlive a change of settings that leaves them alone.
 
+use super::query_log::QueryLog;
 use super::wire::DEFAULT_UDP_SIZE;
-use crate::config::{ClientSpec, Config, ZoneAccess};
+use crate::config::{self, ClientSpec, Config, ConnectionLimits, ZoneAccess};
 use crate::core::access::Access;
 use crate::core::cookie::{self, Cookie, Secrets};
 use crate::core::coverage::Coverage;
@@ -21,6 +22,7 @@ use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 
 /// Largest file of keys or secrets, in octets.
@@ -52,8 +54,12 @@ pub struct Serving {
     pub(super) policy: Policy,
     /// Largest reply by UDP, in octets.
     pub(super) udp_size: u16,
+    /// How long a busy worker waits for more datagrams.
+    pub(super) coalesce: Duration,
     /// Who we are.
     pub(super) nsid: Option<Box<[u8]>>,
+    /// How long a connection may be silent, in units of 100 ms (RFC 7828).
+    pub(super) idle: u16,
     pub(super) pass: Option<[u8; 16]>,
     cookies: Option<Secrets>,
     limits: Arc<Limits>,
@@ -62,6 +68,8 @@ pub struct Serving {
     unlimited: Coverage,
     /// Counters of the zones of `policy`.
     zones: Vec<ZoneSlot>,
+    /// Who asked for what.
+    pub(super) query_log: Option<Arc<QueryLog>>,
 }
 
 /// Everybody is answered, nothing is told, nobody has a cookie.
@@ -70,13 +78,16 @@ impl Default for Serving {
         Self {
             policy: Policy::default(),
             udp_size: DEFAULT_UDP_SIZE,
+            coalesce: Duration::ZERO,
             nsid: None,
+            idle: idle(ConnectionLimits::default()),
             pass: None,
             cookies: None,
             limits: Arc::default(),
             rate: rate::Settings::default(),
             unlimited: Coverage::default(),
             zones: Vec::new(),
+            query_log: None,
         }
     }
 }
@@ -120,6 +131,15 @@ pub enum ServingError {
         /// How many.
         found: usize,
     },
+    /// The query log cannot be written.
+    #[error("cannot open the query log {} for appending: {source}", path.display())]
+    QueryLog {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A zone has no usable name; the configuration was not checked.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -129,7 +149,8 @@ pub enum ServingError {
 }
 
 impl Serving {
-    /// Reads the files that the configuration names, and takes over the counts of `before`.
+    /// Reads the files that the configuration names, and takes over the counts of `before`. The query log stays as it is,
+    /// see [`Self::open_log`].
     ///
     /// # Errors
     /// The first file that cannot be used.
@@ -160,14 +181,37 @@ impl Serving {
         Ok(Self {
             policy,
             udp_size: dns.udp_size,
+            coalesce: dns.coalesce,
             nsid: dns.nsid.as_ref().map(|nsid| nsid.as_bytes().into()),
+            idle: idle(dns.connections),
             pass: Some(seeds.pass),
             cookies: if dns.cookies { Some(secrets(dns.cookie_secrets.as_deref(), seeds)?) } else { None },
             limits,
             rate: dns.rate_limit,
             unlimited: Coverage::new(dns.rate_exempt.iter().copied()),
             zones: config.zones.iter().map(|zone| stats.zone(&zone.name)).collect(),
+            query_log: before.query_log.clone(),
         })
+    }
+
+    /// Opens the query log as configured; one that is open already is opened again, because it may have been moved away.
+    ///
+    /// # Errors
+    /// When it cannot be opened for appending.
+    pub fn open_log(&mut self, dns: &config::Dns) -> Result<(), ServingError> {
+        let Some(settings) = &dns.query_log else {
+            self.query_log = None;
+            return Ok(());
+        };
+        match &self.query_log {
+            Some(log) if log.settings() == settings => log.reopen(),
+            _ => {
+                let log = QueryLog::start(settings.clone())
+                    .map_err(|source| ServingError::QueryLog { path: settings.file.clone(), source })?;
+                self.query_log = Some(Arc::new(log));
+            }
+        }
+        Ok(())
     }
 
     /// Judges the data of a COOKIE option; `None`: there is none, or we do not know cookies.
@@ -193,6 +237,11 @@ impl Serving {
         let at = Some(number).filter(has_name).or_else(|| (0..self.zones.len()).find(has_name))?;
         self.zones.get(at).copied()
     }
+}
+
+/// How long a connection may be silent, as it is told.
+fn idle(limits: ConnectionLimits) -> u16 {
+    u16::try_from(limits.idle.as_millis() / 100).unwrap_or(u16::MAX)
 }
 
 fn zone_policy(name: &str, access: &ZoneAccess, seeds: &Seeds) -> Result<ZonePolicy, ServingError> {

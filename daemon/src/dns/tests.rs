@@ -1,15 +1,20 @@
 //! Raw packets against real sockets on loopback. Replies are decoded by hickory, which did not write them.
 
 use super::*;
+use crate::config::{CertificateFiles, ConnectionLimits};
 use crate::core::answer::Transport;
 use crate::core::fixture::{generation, zone};
 use crate::core::generation::Generation;
 use crate::core::zone::ZoneSpec;
+use blackthorn_testkit::messages::{EXAMPLES, Example, hex};
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{RData, Record, RecordType};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
+mod connections;
+mod encrypted;
 mod malformed;
 mod sockets;
 
@@ -23,6 +28,11 @@ const ANY: u16 = 255;
 /// Long enough for a busy machine, short enough for a missing reply to be noticed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Plain DNS at an address, with one worker.
+fn plain(listen: SocketAddr) -> Dns {
+    Dns { listen: vec![listen], workers: Some(NonZeroUsize::MIN), ..Dns::default() }
+}
+
 struct Rig {
     server: DnsServer,
     live: Live,
@@ -32,12 +42,21 @@ struct Rig {
 
 impl Rig {
     fn start(generation: Generation) -> Self {
+        Self::configured(generation, &plain("127.0.0.1:0".parse().unwrap()))
+    }
+
+    fn configured(generation: Generation, dns: &Dns) -> Self {
         let (live, stats) = (Live::default(), Arc::new(Stats::default()));
         live.publish(Arc::new(generation));
-        let bound = DnsServer::bind(&["127.0.0.1:0".parse().unwrap()], NonZeroUsize::MIN).unwrap();
+        let bound = DnsServer::bind(dns).unwrap();
         let at = bound.local_addrs()[0];
         let server = bound.serve(live.clone(), stats.clone(), Serving::default()).unwrap();
         Self { server, live, stats, at }
+    }
+
+    /// Where a service is.
+    fn at(&self, service: Service) -> SocketAddr {
+        self.server.endpoints().iter().find(|endpoint| endpoint.service == service).unwrap().address
     }
 
     async fn udp(&self, query: &[u8]) -> Vec<u8> {
@@ -74,7 +93,7 @@ fn framed(message: &[u8]) -> Vec<u8> {
 }
 
 /// The next message; `None` when the server closes.
-async fn read_framed(stream: &mut TcpStream) -> Option<Vec<u8>> {
+async fn read_framed(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
     let read = async {
         let len = stream.read_u16().await.ok()?;
         let mut message = vec![0; len.into()];
@@ -82,11 +101,6 @@ async fn read_framed(stream: &mut TcpStream) -> Option<Vec<u8>> {
         Some(message)
     };
     tokio::time::timeout(PATIENCE, read).await.unwrap()
-}
-
-fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
-    digits.as_chunks().0.iter().map(|[high, low]| high << 4 | low).collect()
 }
 
 /// A query with ID 0x1234 and RD, without EDNS.
@@ -162,62 +176,10 @@ fn example() -> Generation {
     generation(&[zone("bl.example", &feeds)], &[(1, "192.0.2.0/24"), (1, "2001:db8:1:2:3:4:567:89ab")])
 }
 
-const EXAMPLES: [(&str, &str, &str); 7] = [
-    (
-        "A: listed, with OPT",
-        "1a 2b 00 00 00 01 00 00 00 00 00 01 01 32 01 30 01 30 03 31 32 37 02 62 6c 07 65 78 61 6d 70 6c
-         65 00 00 01 00 01 00 00 29 04 d0 00 00 00 00 00 00",
-        "1a 2b 84 00 00 01 00 01 00 00 00 01 01 32 01 30 01 30 03 31 32 37 02 62 6c 07 65 78 61 6d 70 6c
-         65 00 00 01 00 01 c0 0c 00 01 00 01 00 00 02 58 00 04 7f 00 00 02 00 00 29 04 d0 00 00 00 00 00
-         00",
-    ),
-    (
-        "B: not listed",
-        "1a 2c 00 00 00 01 00 00 00 00 00 00 01 31 01 30 01 30 03 31 32 37 02 62 6c 07 65 78 61 6d 70 6c
-         65 00 00 01 00 01",
-        "1a 2c 84 03 00 01 00 00 00 01 00 00 01 31 01 30 01 30 03 31 32 37 02 62 6c 07 65 78 61 6d 70 6c
-         65 00 00 01 00 01 c0 16 00 06 00 01 00 00 01 2c 00 27 03 6e 73 31 c0 16 0a 68 6f 73 74 6d 61 73
-         74 65 72 c0 16 78 c4 04 01 00 00 0e 10 00 00 02 58 00 09 3a 80 00 00 01 2c",
-    ),
-    (
-        "C: empty non-terminal",
-        "1a 2c 00 00 00 01 00 00 00 00 00 00 01 30 03 31 32 37 02 62 6c 07 65 78 61 6d 70 6c 65 00 00 01
-         00 01",
-        "1a 2c 84 00 00 01 00 00 00 01 00 00 01 30 03 31 32 37 02 62 6c 07 65 78 61 6d 70 6c 65 00 00 01
-         00 01 c0 12 00 06 00 01 00 00 01 2c 00 27 03 6e 73 31 c0 12 0a 68 6f 73 74 6d 61 73 74 65 72 c0
-         12 78 c4 04 01 00 00 0e 10 00 00 02 58 00 09 3a 80 00 00 01 2c",
-    ),
-    (
-        "D: text",
-        "1a 2d 00 00 00 01 00 00 00 00 00 00 01 32 01 30 01 30 03 31 32 37 02 62 6c 07 65 78 61 6d 70 6c
-         65 00 00 10 00 01",
-        "1a 2d 84 00 00 01 00 01 00 00 00 00 01 32 01 30 01 30 03 31 32 37 02 62 6c 07 65 78 61 6d 70 6c
-         65 00 00 10 00 01 c0 0c 00 10 00 01 00 00 02 58 00 2c 2b 4c 69 73 74 65 64 2c 20 73 65 65 20 68
-         74 74 70 73 3a 2f 2f 62 6c 2e 65 78 61 6d 70 6c 65 2f 3f 71 3d 31 32 37 2e 30 2e 30 2e 32",
-    ),
-    (
-        "E: EDNS version 1",
-        "1a 2e 00 00 00 01 00 00 00 00 00 01 01 32 01 30 01 30 03 31 32 37 02 62 6c 07 65 78 61 6d 70 6c
-         65 00 00 01 00 01 00 00 29 04 d0 00 01 00 00 00 00",
-        "1a 2e 80 00 00 01 00 00 00 00 00 01 01 32 01 30 01 30 03 31 32 37 02 62 6c 07 65 78 61 6d 70 6c
-         65 00 00 01 00 01 00 00 29 04 d0 01 00 00 00 00 00",
-    ),
-    (
-        "F: opcode 15, with every flag set",
-        "1a 2f 7f f0 00 00 00 00 00 00 00 00",
-        "1a 2f f8 04 00 00 00 00 00 00 00 00",
-    ),
-    (
-        "G: two questions",
-        "1a 30 01 00 00 02 00 00 00 00 00 00 00 00 01 00 01 00 00 01 00 01",
-        "1a 30 81 01 00 00 00 00 00 00 00 00",
-    ),
-];
-
 #[tokio::test]
 async fn byte_exact_examples_over_udp() {
     let rig = Rig::start(example());
-    for (case, query, reply) in EXAMPLES {
+    for Example { case, query, reply } in EXAMPLES {
         assert_eq!(rig.udp(&hex(query)).await, hex(reply), "{case}");
     }
 }
@@ -225,7 +187,7 @@ async fn byte_exact_examples_over_udp() {
 #[tokio::test]
 async fn byte_exact_examples_over_tcp() {
     let rig = Rig::start(example());
-    for (case, query, reply) in EXAMPLES {
+    for Example { case, query, reply } in EXAMPLES {
         assert_eq!(rig.tcp(&hex(query)).await, hex(reply), "{case}");
     }
 }
@@ -345,7 +307,7 @@ async fn checklist_8_replies_keep_to_the_size_asked_for() {
 }
 
 #[tokio::test]
-async fn texts_are_never_truncated() {
+async fn checklist_8_texts_are_never_truncated() {
     // The longest texts a zone takes, asked for under the longest name there is.
     let zone_name = [&*"a".repeat(63), &*"b".repeat(63), &*"c".repeat(61)].join(".");
     let longest = (0..400)
@@ -424,7 +386,7 @@ async fn failures_say_why_to_those_who_sent_opt() {
 #[tokio::test]
 async fn before_the_first_generation_all_is_servfail() {
     let live = Live::default();
-    let bound = DnsServer::bind(&["127.0.0.1:0".parse().unwrap()], NonZeroUsize::MIN).unwrap();
+    let bound = DnsServer::bind(&plain("127.0.0.1:0".parse().unwrap())).unwrap();
     let at = bound.local_addrs()[0];
     let _server = bound.serve(live.clone(), Arc::default(), Serving::default()).unwrap();
     let asked = query("2.0.0.127.bl.example", A);
@@ -444,7 +406,7 @@ async fn a_published_generation_answers_the_next_question() {
 }
 
 #[tokio::test]
-async fn tcp_takes_pipelined_and_split_queries() {
+async fn checklist_7_tcp_takes_pipelined_and_split_queries() {
     let rig = Rig::start(example());
     let mut stream = TcpStream::connect(rig.at).await.unwrap();
     let asked: Vec<Vec<u8>> = (0u8..50)
@@ -470,7 +432,7 @@ async fn tcp_takes_pipelined_and_split_queries() {
 }
 
 #[tokio::test]
-async fn tcp_closes_on_what_cannot_be_a_message() {
+async fn checklist_7_tcp_closes_on_what_cannot_be_a_message() {
     let rig = Rig::start(example());
     for broken in [&[0, 0][..], &[0, 11], &framed(&hex("12 34 80 00 00 01 00 00 00 00 00 00"))] {
         let mut stream = TcpStream::connect(rig.at).await.unwrap();

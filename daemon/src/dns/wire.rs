@@ -12,6 +12,11 @@ use crate::core::zone::{SOA_EXPIRE, SOA_REFRESH, SOA_RETRY, Zone};
 /// Largest reply over UDP, and the size told in OPT, unless configured (DNS flag day 2020).
 pub(super) const DEFAULT_UDP_SIZE: u16 = 1232;
 
+/// Replies that are padded have a multiple of this many octets (RFC 8467 section 4.1).
+const PADDED: usize = 468;
+/// Largest one.
+const MOST_PADDED: usize = 65_535 / PADDED * PADDED;
+
 const QR: u16 = 0x8000;
 const AA: u16 = 0x0400;
 const TC: u16 = 0x0200;
@@ -37,6 +42,8 @@ pub(super) struct Opt<'p> {
     pub(super) cookie: Option<[u8; cookie::REPLY]>,
     /// How long the connection may be idle, in units of 100 ms (RFC 7828).
     pub(super) keepalive: Option<u16>,
+    /// Fill up to a multiple of [`PADDED`] octets?
+    pub(super) padding: bool,
 }
 
 /// Writes a reply of a header alone.
@@ -265,9 +272,23 @@ fn write_opt(out: &mut Vec<u8>, rcode: Rcode, opt: Opt<'_>, ede: Option<Ede>) {
     if let Some(timeout) = opt.keepalive {
         write_option(out, option::KEEPALIVE, &timeout.to_be_bytes());
     }
+    if opt.padding {
+        pad(out);
+    }
     let length = out.len() - length_at - 2;
-    // A few short options, bounded far below 64 KiB.
+    // A few short options, and padding up to 64 KiB at most.
     set16(out, length_at, u16::try_from(length).unwrap_or(u16::MAX));
+}
+
+/// Fills up the message with an option that says nothing (RFC 7830), as long as that is possible.
+fn pad(out: &mut Vec<u8>) {
+    let head = out.len() + 4;
+    let len = head.next_multiple_of(PADDED);
+    if len <= MOST_PADDED {
+        put16(out, option::PADDING);
+        put16(out, u16::try_from(len - head).unwrap_or(u16::MAX));
+        out.resize(len, 0);
+    }
 }
 
 fn write_option(out: &mut Vec<u8>, code: u16, data: &[u8]) {

@@ -1,7 +1,8 @@
-//! Oracle tables, seeded prefixes and domains, packet builders, network namespaces and full disks for tests.
+//! Oracle tables, seeded prefixes and domains, packet builders, DNS messages, network namespaces and full disks for tests.
 
 pub mod domains;
 pub mod line;
+pub mod messages;
 pub mod needs;
 pub mod netns;
 pub mod oracle;

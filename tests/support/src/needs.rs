@@ -27,3 +27,15 @@ pub fn root() -> bool {
     // The owner of /proc/self is the effective user, and needs no system call of our own.
     std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0)
 }
+
+/// Is there a program of this name on the path? Otherwise the calling test is reported as skipped, and returns.
+#[must_use]
+#[track_caller]
+pub fn program(name: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    if !found {
+        skip(&format!("there is no {name}"));
+    }
+    found
+}

@@ -47,15 +47,10 @@ fn ask_with<'g>(g: Option<&'g View>, name: &str, qtype: u16, class: u16, transpo
 }
 
 fn ask(g: &View, name: &str, qtype: u16) -> Seen {
-    seen_of(&ask_with(Some(g), name, qtype, CLASS_IN, Transport::Udp), name)
+    seen(name, &ask_with(Some(g), name, qtype, CLASS_IN, Transport::Udp))
 }
 
-/// Of a question whose name does not come back in texts.
-fn seen(answer: &Answer<'_>) -> Seen {
-    seen_of(answer, "example")
-}
-
-fn seen_of(answer: &Answer<'_>, name: &str) -> Seen {
+fn seen(name: &str, answer: &Answer<'_>) -> Seen {
     let records = match answer.records {
         Records::None => vec![],
         Records::A(codes) => codes.iter().map(Ipv4Addr::to_string).collect(),

@@ -57,6 +57,13 @@ impl Zone {
         })
     }
 
+    /// Could the zone list this name at all? It has domains, and the name is not one that must never be listed
+    /// (RFC 5782 section 2.2).
+    pub fn may_list_domain(&self, name: &QuestionName<'_>, labels: usize) -> bool {
+        let top = labels.checked_sub(1).map(|top| name.label(top)).unwrap_or_default();
+        self.spec.domains && !top.eq_ignore_ascii_case(b"invalid")
+    }
+
     /// The names above the domains the zone shows.
     pub(in crate::core) fn domain_presence(&self) -> &DomainPresence {
         &self.shown.domains

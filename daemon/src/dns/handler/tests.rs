@@ -90,7 +90,7 @@ impl Rig {
         let serving = Serving::load(&config, &SEEDS, &handler.stats, &handler.serving()).unwrap();
         handler.configure(serving);
         let shard = handler.shard(true);
-        Self { handler, shard, now: Now { unix: 1_763_600_000, millis: 1_000_000 } }
+        Self { handler, shard, now: Now { unix_ms: 1_763_600_000_000, millis: 1_000_000 } }
     }
 
     fn ask(&self, message: &[u8], client: &str) -> Option<Vec<u8>> {
@@ -127,7 +127,7 @@ fn a_cookie_is_given_kept_and_renewed() {
     assert_eq!((first.len(), &first[..8]), (24, &b"cookies!"[..]));
     let with = |cookie: &[u8]| with_options(&[&[0, 10, 0, cookie.len() as u8], cookie].concat());
     assert_eq!(option(&rig.decoded(&with(&first)), 10).unwrap(), first);
-    rig.now.unix += 1801;
+    rig.now.unix_ms += 1_801_000;
     let renewed = option(&rig.decoded(&with(&first)), 10).unwrap();
     assert_ne!(renewed, first);
     let elsewhere = rig.ask(&with(&renewed), "192.0.2.2:5353").unwrap();

@@ -1,12 +1,14 @@
 //! Sockets come and go, share a port among workers, and answer from where they were asked.
 
 use super::*;
+use tokio::task::JoinSet;
 
 /// A server with several workers at a wildcard address.
 fn wildcard(listen: &str) -> DnsServer {
     let live = Live::default();
     live.publish(Arc::new(example()));
-    let bound = DnsServer::bind(&[listen.parse().unwrap()], NonZeroUsize::new(3).unwrap()).unwrap();
+    let bound =
+        DnsServer::bind(&Dns { workers: NonZeroUsize::new(3), ..plain(listen.parse().unwrap()) }).unwrap();
     bound.serve(live, Arc::default(), Serving::default()).unwrap()
 }
 
@@ -60,7 +62,7 @@ async fn a_dropped_server_gives_its_port_back() {
     let server = wildcard("127.0.0.1:0");
     let at = server.local_addrs()[0];
     drop(server);
-    let free = || DnsServer::bind(&[at], NonZeroUsize::MIN).is_ok();
+    let free = || DnsServer::bind(&plain(at)).is_ok();
     tokio::time::timeout(PATIENCE, async {
         while !free() {
             tokio::task::yield_now().await;
@@ -78,7 +80,8 @@ async fn listen_addresses_change_without_touching_those_that_stay() {
     let asked = query("2.0.0.127.bl.example", A);
     let mut connection = TcpStream::connect(rig.at).await.unwrap();
 
-    rig.server.set_listen(&[comes, stays, comes]).await.unwrap();
+    let listen = |listen: &[SocketAddr]| Dns { listen: listen.to_vec(), ..plain(stays) };
+    rig.server.set_listen(&listen(&[comes, stays, comes])).await.unwrap();
     let [new, old] = rig.server.local_addrs()[..] else { panic!() };
     assert_eq!(old, rig.at);
     let v6 = UdpSocket::bind("[::1]:0").await.unwrap();
@@ -89,15 +92,15 @@ async fn listen_addresses_change_without_touching_those_that_stay() {
 
     let holder = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let taken = holder.local_addr().unwrap();
-    let error = rig.server.set_listen(&["127.0.0.1:0".parse().unwrap(), taken]).await.unwrap_err();
-    assert_eq!(error.address, taken);
+    let error = rig.server.set_listen(&listen(&[stays, taken])).await.unwrap_err();
+    assert!(matches!(error, DnsError::Bind(BindError { address, .. }) if address == taken), "{error}");
     assert_eq!(rig.server.local_addrs(), [new, old], "on failure nothing has changed");
     assert!(!rig.udp(&asked).await.is_empty());
 
-    rig.server.set_listen(&[comes]).await.unwrap();
+    rig.server.set_listen(&listen(&[comes])).await.unwrap();
     assert_eq!(rig.server.local_addrs(), [new]);
     assert_eq!(read_framed(&mut connection).await, None, "a removed address closes its connections");
-    DnsServer::bind(&[old], NonZeroUsize::MIN).expect("the address is free again");
+    DnsServer::bind(&plain(old)).expect("the address is free again");
 }
 
 #[tokio::test]
@@ -108,5 +111,5 @@ async fn shutdown_closes_every_socket() {
     assert!(read_framed(&mut idle).await.is_some());
     rig.server.shutdown().await;
     assert_eq!(read_framed(&mut idle).await, None);
-    DnsServer::bind(&[rig.at], NonZeroUsize::MIN).expect("the address is free again");
+    DnsServer::bind(&plain(rig.at)).expect("the address is free again");
 }

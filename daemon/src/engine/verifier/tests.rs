@@ -1,7 +1,7 @@
 //! Faults put in by hand: a wrong generation before the readers, a damaged image, a foreign table in the kernel.
 
 use super::*;
-use crate::config::Config;
+use crate::config::{Config, Dns};
 use crate::core::table::Table;
 use crate::core::view::View;
 use crate::dns::DnsServer;
@@ -65,9 +65,9 @@ impl Rig {
         let mut publisher = Publisher::new(LiveEntries::load(live.clone(), &store), &store, &resumed);
         let next = publisher.build(&config, &slots, &super::super::exclusions(&config).unwrap()).unwrap();
         publisher.publish(next, &mut filter).unwrap();
-        let bound =
-            DnsServer::bind(&["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()], NonZeroUsize::MIN)
-                .unwrap();
+        let listen = vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
+        let dns = Dns { listen, workers: Some(NonZeroUsize::MIN), ..Dns::default() };
+        let bound = DnsServer::bind(&dns).unwrap();
         let server = bound.serve(live.clone(), Arc::default(), Serving::default()).unwrap();
         let listening = watch::Sender::new(server.local_addrs()).subscribe();
         let verifier = Verifier::new(listening, None, Arc::default());
@@ -189,7 +189,7 @@ async fn a_round_over_an_older_generation_says_nothing() {
 async fn silence_is_a_problem_and_no_mismatch() {
     let mut rig = Rig::new(|_| PacketFilter::Unused);
     let at = rig.server.local_addrs();
-    rig.server.set_listen(&[]).await.unwrap();
+    rig.server.set_listen(&Dns { listen: Vec::new(), ..Dns::default() }).await.unwrap();
     assert_eq!(rig.round().await, Repair::None);
     let last = rig.last();
     assert_eq!((last.mismatches, last.problems.len()), (0, at.len()));

@@ -47,8 +47,9 @@ fn clients_hear_what_the_list_says() {
         ]),
         ..Policy::default()
     };
-    let ask =
-        |client: &str, name: &str, qtype| decide(&g, &policy, client, name, qtype).answer.as_ref().map(seen);
+    let ask = |client: &str, name: &str, qtype| {
+        decide(&g, &policy, client, name, qtype).answer.map(|answer| seen(name, &answer))
+    };
     let listed = "7.2.0.192.a.example";
     assert_eq!(ask("198.51.100.9", listed, qtype::A), Some(records(&["127.0.0.2"])));
     assert_eq!(ask("198.51.100.1", listed, qtype::A), Some(refused()));
@@ -72,6 +73,21 @@ fn clients_hear_what_the_list_says() {
     assert_eq!(ask("198.51.100.4", "1.0.0.127.a.example", qtype::A), Some(nxdomain()));
     assert_eq!(ask("198.51.100.4", "11.a.example", qtype::A), Some(nodata()));
     assert_eq!(ask("198.51.100.4", "a.example", qtype::SOA), Some(records(&[&format!("SOA {SERIAL}")])));
+}
+
+#[test]
+fn a_code_for_all_holds_for_domains_where_the_zone_has_them() {
+    let spec = ZoneSpec { domains: true, ..zone("a.example", &[(1, "127.0.0.2", "see $")]) };
+    let g = generation(&[spec], &[]);
+    let policy = Policy { clients: clients(&[("0.0.0.0/0", Does::Code)]), ..Policy::default() };
+    let ask = |name: &str, qtype| {
+        decide(&g, &policy, "192.0.2.1", name, qtype).answer.map(|answer| seen(name, &answer))
+    };
+    assert_eq!(ask("shop.example.a.example", qtype::A), Some(records(&["127.255.255.254"])));
+    assert_eq!(ask("shop.example.a.example", qtype::TXT), Some(records(&["no access for shop.example"])));
+    for never in ["invalid.a.example", "x.INVALID.a.example", "1.0.0.127.a.example"] {
+        assert_eq!(ask(never, qtype::A), Some(nxdomain()), "{never}");
+    }
 }
 
 #[test]
@@ -102,8 +118,9 @@ fn a_key_opens_the_zone_it_belongs_to() {
         ],
         ..Policy::default()
     };
-    let ask =
-        |client: &str, name: &str, qtype| decide(&g, &policy, client, name, qtype).answer.as_ref().map(seen);
+    let ask = |client: &str, name: &str, qtype| {
+        decide(&g, &policy, client, name, qtype).answer.map(|answer| seen(name, &answer))
+    };
     let keyed = |front: &str| format!("{front}{KEY}.a.example");
     assert_eq!(ask("192.0.2.1", &keyed("7.2.0.192."), qtype::A), Some(records(&["127.0.0.2"])));
     assert_eq!(ask("2001:db8::1", &keyed("7.2.0.192."), qtype::TXT), Some(records(&["see 192.0.2.7"])));
@@ -131,7 +148,7 @@ fn a_wrong_key_in_an_open_zone_is_a_name_like_any_other() {
     let policy =
         Policy { zones: vec![zone_policy("a.example", None, &format!("{KEY} x"))], ..Policy::default() };
     let answer = decide(&g, &policy, "192.0.2.1", &format!("7.2.0.192.{KEY}x.a.example"), qtype::A).answer;
-    assert_eq!(seen(&answer.unwrap()), nxdomain());
+    assert_eq!(seen("x.a.example", &answer.unwrap()), nxdomain());
 }
 
 #[test]
@@ -171,7 +188,10 @@ fn the_server_itself_is_always_answered() {
     let question = Question { name, qtype: qtype::A, class: CLASS_IN, transport: Transport::Udp };
     let asker = |ourselves| Asker { client: [127, 0, 0, 1].into(), now: NOW, policy: &policy, ourselves };
     assert!(answer(&question, Some(&g), &asker(false)).answer.is_none());
-    assert_eq!(seen(&answer(&question, Some(&g), &asker(true)).answer.unwrap()), records(&["127.0.0.2"]));
+    assert_eq!(
+        seen("7.2.0.192.a.example", &answer(&question, Some(&g), &asker(true)).answer.unwrap()),
+        records(&["127.0.0.2"])
+    );
 }
 
 #[test]
@@ -179,11 +199,11 @@ fn the_server_tells_of_itself_only_what_it_is_to() {
     let told = Policy { version: Some("v1".into()), hostname: Some("h1".into()), ..Policy::default() };
     let ask = |policy: &Policy, name: &str, qtype| {
         let wire = wire(name);
-        let name = QuestionName::read(&wire).unwrap();
-        let question = Question { name, qtype, class: CLASS_CH, transport: Transport::Udp };
+        let asked = QuestionName::read(&wire).unwrap();
+        let question = Question { name: asked, qtype, class: CLASS_CH, transport: Transport::Udp };
         let asker = Asker { client: [127, 0, 0, 1].into(), now: NOW, policy, ourselves: false };
         let answer = answer(&question, None, &asker).answer.unwrap();
-        (answer.rcode, seen(&answer).records.first().cloned(), answer.ttl, answer.authoritative)
+        (answer.rcode, seen(name, &answer).records.first().cloned(), answer.ttl, answer.authoritative)
     };
     let text = |text: &str| (Rcode::NoError, Some(text.to_owned()), 0, true);
     for (name, said) in
