@@ -284,7 +284,7 @@ fn changes_of_names_are_told_before_and_after() {
     assert_eq!(diff["delta"]["feeds"]["names"]["names"]["removed"], 1, "{diff:#}");
     let shown: Vec<_> =
         diff["delta"]["names"].as_array().unwrap().iter().map(|name| &name["network"]).collect();
-    assert_eq!(shown, ["exact.example.org", ".new.example.org"]);
+    assert_eq!(shown, [".new.example.org", "exact.example.org"]);
     daemon.stop();
 }
 
