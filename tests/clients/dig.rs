@@ -1,7 +1,7 @@
 //! dig, with the questions of RFC 8906 section 8: what its reply must show in the header and of EDNS, and what no reply
 //! may show.
 
-use crate::harness::PATIENCE;
+use crate::harness::{LOCAL, PATIENCE, Site};
 use crate::lists;
 use crate::programs::Program;
 use std::net::SocketAddr;
@@ -58,7 +58,7 @@ const ROWS: [Row; 24] = [
 ];
 
 /// What no reply may repeat: reserved bits, and options that are not ours to give.
-const NEVER: [&str; 4] = ["MBZ", "OPT=100", "CLIENT-SUBNET", "EXPIRE"];
+const NEVER: [&str; 5] = ["MBZ", "OPT=100", "CLIENT-SUBNET", "EXPIRE", "NSID"];
 
 #[test]
 fn checklist_6_dig_gets_what_rfc_8906_asks_for() {
@@ -76,6 +76,25 @@ fn checklist_6_dig_gets_what_rfc_8906_asks_for() {
         for never in NEVER {
             assert!(!shown.contains(never), "{asked}: {never}\n{shown}");
         }
+    }
+}
+
+#[test]
+fn dig_hears_what_a_server_is_told_to_say_of_itself() {
+    let Some(dig) = Program::find("usr/bin/dig") else { return };
+    let site = Site::new(&format!(
+        "[dns]\nlisten = [\"127.0.0.1:0\"]\nnsid = \"ns1\"\nversion = \"one\"\nhostname = \"two\"\n{LOCAL}"
+    ));
+    site.write("mine.txt", "192.0.2.9\n");
+    let daemon = site.start();
+    for (asked, heard) in [
+        ("+nsid +norec soa bl.example", "; NSID: 6e 73 31 (\"ns1\")"),
+        ("+norec version.bind ch txt", "version.bind.\t\t0\tCH\tTXT\t\"one\""),
+        ("+norec hostname.bind ch txt", "hostname.bind.\t\t0\tCH\tTXT\t\"two\""),
+        ("+norec id.server ch txt", "id.server.\t\t0\tCH\tTXT\t\"two\""),
+    ] {
+        let shown = show(&dig, daemon.address(), asked);
+        assert!(shown.lines().any(|line| line == heard), "{asked}: {heard:?}\n{shown}");
     }
 }
 

@@ -1,7 +1,10 @@
 //! exim, which plays a session with any client address on standard input (`-bh`).
 
-use crate::lists::{FOREIGN, LISTED, UNLISTED, UNLOADED, ZONE, text};
-use crate::machine::{EXIM, Machine, make_folder};
+use crate::lists::{
+    self, CLOSED, CODED, DOMAIN_ZONE, FOREIGN, LISTED, LISTED_DOMAINS, UNLISTED, UNLISTED_DOMAINS, UNLOADED,
+    ZONE, text,
+};
+use crate::machine::{EXIM, LISTEN, Machine, make_folder};
 use crate::programs::Program;
 use crate::readme;
 use std::fs;
@@ -19,7 +22,7 @@ impl Exim {
     /// exim with this list for the recipients' ACL.
     fn start(rules: &str) -> Option<Self> {
         let program = Program::find("usr/sbin/exim4")?;
-        let machine = Machine::start()?;
+        let machine = Machine::serving(lists::site(LISTEN))?;
         let folder = machine.folder("exim");
         let (spool, log) = (folder.join("spool"), folder.join("log"));
         for path in [&spool, &log] {
@@ -100,11 +103,25 @@ fn checklist_13_exim_rejects_the_listed_with_our_text_and_accepts_others() {
 }
 
 #[test]
-fn checklist_13_exim_accepts_all_when_a_list_refuses_or_fails() {
-    for zone in [FOREIGN, UNLOADED] {
-        let Some(exim) = Exim::start(&format!("    deny    dnslists = {zone}")) else { return };
+fn checklist_13_exim_rejects_senders_by_domain_with_our_text_and_accepts_others() {
+    let Some(exim) = Exim::start(readme::block("dnslists")) else { return };
+    for domain in LISTED_DOMAINS {
+        let (reply, reasons) = exim.receive(UNLISTED[1], &format!("a@{domain}"));
+        let expected = format!("550 rejected: {DOMAIN_ZONE} says 127.0.1.2 {}", text(domain));
+        assert_eq!(reply, expected, "{reasons}");
+    }
+    for domain in UNLISTED_DOMAINS {
+        let (reply, reasons) = exim.receive(UNLISTED[1], &format!("a@{domain}"));
+        assert_eq!(reply, "250 Accepted", "{domain}: {reasons}");
+    }
+}
+
+#[test]
+fn checklist_13_exim_accepts_all_from_a_list_that_refuses_or_fails() {
+    for list in [FOREIGN, UNLOADED, CLOSED, &format!("{CODED}=127.0.0.2")] {
+        let Some(exim) = Exim::start(&format!("    deny    dnslists = {list}")) else { return };
         let (reply, reasons) = exim.receive(LISTED[1], "a@ok.example");
-        assert_eq!(reply, "250 Accepted", "{zone}: {reasons}");
-        assert!(reasons.contains(zone), "it asked: {reasons}");
+        assert_eq!(reply, "250 Accepted", "{list}: {reasons}");
+        assert!(reasons.contains(&format!("dnslists check: {list}")), "it asked: {reasons}");
     }
 }

@@ -4,11 +4,12 @@
 //! there. Everything that was started ends with the test.
 
 use crate::harness::{Daemon, PATIENCE, Site};
-use crate::lists;
 use crate::programs::{Program, libraries};
 use blackthorn_testkit::needs;
 use blackthorn_testkit::netns::Namespace;
+use socket2::{Domain, Socket, Type};
 use std::fs::{self, File, Permissions};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -16,8 +17,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Where the daemon listens, in TOML: where programs without a resolver of their own ask, and its usual port.
-pub(crate) const LISTEN: &str = r#"["127.0.0.1:53", "127.0.0.1:5300"]"#;
+/// Where the daemon listens, in TOML: where programs without a resolver of their own ask, and at its
+/// usual port.
+pub(crate) const LISTEN: &str = r#"["127.0.0.1:53", "127.0.0.1:5300", "[::1]:5300"]"#;
 
 /// The users that mail servers run as, with their groups: name, number of both.
 pub(crate) const POSTFIX: (&str, u32) = ("postfix", 64_100);
@@ -25,8 +27,11 @@ pub(crate) const EXIM: (&str, u32) = ("Debian-exim", 64_101);
 /// A group that Postfix wants to own its door for local mail.
 pub(crate) const POSTDROP: (&str, u32) = ("postdrop", 64_102);
 
-/// Puts our `/etc` in place in a mount namespace, says where the libraries are, and becomes the program.
-const BECOME: &str = r#"mount --bind "$1" /etc && export LD_LIBRARY_PATH="$2" && shift 2 && exec "$@""#;
+/// Puts our `/etc` in place in a mount namespace, says where the libraries are, and runs the program. The shell stays as
+/// the first process of its namespace: it dies with `unshare`, which a program that changes its user would not, and all
+/// others die with it.
+const RUN: &str =
+    r#"mount --bind "$1" /etc && export LD_LIBRARY_PATH="$2" && shift 2 && "$@"; status=$?; exit $status"#;
 
 pub(crate) struct Machine {
     // Dropped in this order: programs end before what they use.
@@ -39,12 +44,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// A machine with the daemon of [`lists::site`]; `None` after [`needs::skip`].
-    pub(crate) fn start() -> Option<Self> {
-        Self::serving(lists::site(LISTEN))
-    }
-
-    /// A machine whose daemon serves a site at [`LISTEN`].
+    /// A machine whose daemon serves this site; `None` after [`needs::skip`].
     pub(crate) fn serving(site: Site) -> Option<Self> {
         if !needs::root() {
             needs::skip("network and mount namespaces need root");
@@ -92,14 +92,28 @@ impl Machine {
         path
     }
 
-    /// Adds an address to loopback, for a program that looks for its addresses before it binds them.
+    /// Adds an address to loopback, for a program that looks what addresses there are.
     pub(crate) fn add_address(&self, address: &str) {
-        self.namespace.ip(&format!("addr add {address}/8 dev lo"));
+        self.namespace.ip(&format!("addr add {address}/32 dev lo"));
     }
 
     /// Does some work on the network of this machine.
     pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.namespace.enter(work)
+    }
+
+    /// A connection from a loopback address; `None` when nobody listens.
+    pub(crate) fn connect(&self, from: &str, server: &str) -> Option<TcpStream> {
+        let from = SocketAddr::new(from.parse().unwrap(), 0);
+        let server: SocketAddr = server.parse().unwrap();
+        let stream: TcpStream = self.enter(|| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.bind(&from.into()).unwrap();
+            socket.connect(&server.into()).ok()?;
+            Some(socket.into())
+        })?;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Some(stream)
     }
 
     /// Runs a program to its end.
@@ -147,7 +161,7 @@ impl Machine {
     /// with it.
     fn command(&self, program: &Program) -> Command {
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-c", BECOME, "sh"]);
+        command.args(["--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-c", RUN, "sh"]);
         command.arg(self.files.path().join("etc")).arg(libraries()).arg(program.path());
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
         command

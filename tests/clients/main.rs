@@ -13,6 +13,8 @@ mod dig;
 mod dns;
 mod dnsviz;
 mod exim;
+mod getent;
+mod haproxy;
 #[path = "../integration/harness.rs"]
 #[expect(dead_code, reason = "the tests of the daemon alone need more of it")]
 mod harness;

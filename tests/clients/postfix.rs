@@ -1,17 +1,20 @@
 //! Postfix, with a configuration and a queue of its own, and clients from anywhere by XCLIENT.
 
 use crate::harness::Site;
-use crate::lists::{self, FOREIGN, LISTED, UNLISTED, UNLOADED, ZONE, text};
+use crate::lists::{
+    self, CLOSED, CODED, DOMAIN_ZONE, FOREIGN, LISTED, LISTED_DOMAINS, UNLISTED, UNLISTED_DOMAINS, UNLOADED,
+    ZONE, text,
+};
 use crate::machine::{LISTEN, Machine, POSTDROP, POSTFIX, make_folder};
 use crate::programs::Program;
 use crate::readme;
 use crate::smtp::Smtp;
-use socket2::{Domain, Socket, Type};
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
-const SERVER: &str = "127.0.0.1:25";
+/// Where the mail server is, and where postscreen, which looks at clients first.
+const SMTPD: &str = "127.0.0.1:25";
+const POSTSCREEN: &str = "127.0.0.1:2525";
 
 struct Postfix {
     machine: Machine,
@@ -28,13 +31,13 @@ impl Postfix {
         fs::write(folder.join("master.cf"), MASTER_CF).unwrap();
         machine.server(&master, &["-s", "-c", folder.to_str().unwrap()]);
         let mut postfix = Self { machine };
-        postfix.machine.wait("the greeting of Postfix", |machine| session(machine, "127.0.0.3"));
+        postfix.machine.wait("the greeting of Postfix", |machine| session(machine, "127.0.0.3", SMTPD));
         Some(postfix)
     }
 
     /// Its reply to the recipient of a mail from this client, whose address it is told.
     fn receive(&self, client: &str, sender: &str) -> String {
-        let mut session = session(&self.machine, "127.0.0.3").unwrap();
+        let mut session = session(&self.machine, "127.0.0.3", SMTPD).unwrap();
         session.say("EHLO proxy.example");
         let form = if client.contains(':') { "IPV6:" } else { "" };
         let changed = session.say(&format!("XCLIENT NAME=[UNAVAILABLE] ADDR={form}{client}"));
@@ -42,23 +45,15 @@ impl Postfix {
         deliver(&mut session, sender)
     }
 
-    /// Its reply to the recipient of a mail over a connection from this address.
-    fn receive_from(&self, client: &str, sender: &str) -> String {
-        deliver(&mut session(&self.machine, client).unwrap(), sender)
+    /// The reply of one of its servers to the recipient of a mail over a connection from this address.
+    fn receive_from(&self, client: &str, server: &str) -> String {
+        deliver(&mut session(&self.machine, client, server).unwrap(), "a@ok.example")
     }
 }
 
 /// A session from a loopback address; `None` if Postfix is not there yet.
-fn session(machine: &Machine, from: &str) -> Option<Smtp> {
-    let from = SocketAddr::new(from.parse().unwrap(), 0);
-    let to: SocketAddr = SERVER.parse().unwrap();
-    let stream: TcpStream = machine.enter(|| {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&from.into()).unwrap();
-        socket.connect(&to.into()).ok()?;
-        Some(socket.into())
-    })?;
-    Smtp::open(stream)
+fn session(machine: &Machine, from: &str, server: &str) -> Option<Smtp> {
+    Smtp::open(machine.connect(from, server)?)
 }
 
 fn deliver(session: &mut Smtp, sender: &str) -> String {
@@ -112,6 +107,7 @@ local_transport = discard:ok
 default_transport = discard:ok
 mynetworks = 10.255.255.255/32
 smtpd_authorized_xclient_hosts = 127.0.0.0/8
+postscreen_greet_wait = 1s
 {restrictions}
 "#,
         folder = folder.display(),
@@ -138,6 +134,10 @@ anvil      unix      - - n - 1 anvil
 discard    unix      - - n - - discard
 error      unix      - - n - - error
 postlog    unix-dgram n - n - 1 postlogd
+127.0.0.1:2525 inet  n - n - 1 postscreen
+smtpd      pass      - - n - - smtpd
+dnsblog    unix      - - n - 0 dnsblog
+tlsproxy   unix      - - n - 0 tlsproxy
 ";
 
 #[test]
@@ -156,17 +156,47 @@ fn checklist_13_postfix_rejects_the_listed_with_our_text_and_accepts_others() {
         assert_eq!(postfix.receive(address, "a@ok.example"), "250 2.1.5 Ok", "{address}");
     }
     // Over connections of their own.
-    assert_eq!(postfix.receive_from("127.0.0.2", "a@ok.example"), rejection("127.0.0.2"));
-    assert_eq!(postfix.receive_from("127.0.0.3", "a@ok.example"), "250 2.1.5 Ok");
+    assert_eq!(postfix.receive_from("127.0.0.2", SMTPD), rejection("127.0.0.2"));
+    assert_eq!(postfix.receive_from("127.0.0.3", SMTPD), "250 2.1.5 Ok");
 }
 
 #[test]
-fn checklist_13_postfix_accepts_all_when_a_list_refuses_or_fails() {
-    let lists = [FOREIGN, UNLOADED].map(|zone| format!("reject_rbl_client {zone}")).join(", ");
-    let restrictions = format!("smtpd_recipient_restrictions = reject_unauth_destination, {lists}");
+fn checklist_13_postfix_rejects_senders_by_domain_with_our_text_and_accepts_others() {
+    let Some(postfix) = Postfix::start(lists::site(LISTEN), readme::block("reject_rhsbl_sender")) else {
+        return;
+    };
+    for domain in LISTED_DOMAINS {
+        let sender = format!("Sender address [a@{domain}] blocked using {DOMAIN_ZONE}");
+        let rejection = format!("554 5.7.1 Service unavailable; {sender}; {}", text(domain));
+        assert_eq!(postfix.receive(UNLISTED[1], &format!("a@{domain}")), rejection);
+    }
+    for domain in UNLISTED_DOMAINS {
+        assert_eq!(postfix.receive(UNLISTED[1], &format!("a@{domain}")), "250 2.1.5 Ok", "{domain}");
+    }
+}
+
+#[test]
+fn checklist_13_postscreen_rejects_the_listed_and_accepts_others() {
+    let settings = "
+postscreen_dnsbl_sites = bl.example=127.0.0.[2..11]*2, foreign.example, unloaded.example
+postscreen_dnsbl_threshold = 2
+postscreen_dnsbl_action = enforce
+smtpd_recipient_restrictions = reject_unauth_destination";
+    let Some(postfix) = Postfix::start(lists::site(LISTEN), settings) else { return };
+    let rejection = format!("550 5.7.1 Service unavailable; client [127.0.0.2] blocked using {ZONE}");
+    assert_eq!(postfix.receive_from("127.0.0.2", POSTSCREEN), rejection);
+    assert_eq!(postfix.receive_from("127.0.0.3", POSTSCREEN), "250 2.1.5 Ok");
+}
+
+#[test]
+fn checklist_13_postfix_accepts_all_from_a_list_that_refuses_or_fails() {
+    let failing = [FOREIGN, UNLOADED, CLOSED];
+    let lists = failing.map(|zone| format!("reject_rbl_client {zone}")).join(", ");
+    let coded = format!("reject_rbl_client {CODED}=127.0.0.[2..11], reject_rhsbl_sender {FOREIGN}");
+    let restrictions = format!("smtpd_recipient_restrictions = reject_unauth_destination, {lists}, {coded}");
     let Some(mut postfix) = Postfix::start(lists::site(LISTEN), &restrictions) else { return };
     assert_eq!(postfix.receive(LISTED[1], "a@ok.example"), "250 2.1.5 Ok");
-    for zone in [FOREIGN, UNLOADED] {
+    for zone in failing {
         let warning = format!("9.2.0.192.{zone}: RBL lookup error");
         postfix.machine.wait("its warning", |machine| machine.said().contains(&warning).then_some(()));
     }

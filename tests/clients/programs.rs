@@ -36,9 +36,8 @@ impl Program {
 
 /// Where to look for the libraries that were unpacked with the programs.
 pub(crate) fn libraries() -> OsString {
-    let usr = unpacked().join("usr/lib");
-    let folders = [usr.join(format!("{ARCH}-linux-gnu")), usr.join("postfix"), usr];
-    std::env::join_paths(folders).unwrap()
+    let folders = ["usr/lib/ARCH-linux-gnu", "lib/ARCH-linux-gnu", "usr/lib/postfix"];
+    std::env::join_paths(folders.map(|folder| unpacked().join(folder.replace("ARCH", ARCH)))).unwrap()
 }
 
 fn unpacked() -> PathBuf {

@@ -2,7 +2,7 @@
 
 use crate::dns::{owner, question, said};
 use crate::harness::PATIENCE;
-use crate::lists::{LISTED, UNLISTED, ZONE, text};
+use crate::lists::{DOMAIN_ZONE, LISTED, LISTED_DOMAINS, UNLISTED, UNLISTED_DOMAINS, ZONE, text};
 use crate::machine::Machine;
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType::{self, A, TXT};
@@ -27,14 +27,17 @@ pub(crate) fn resolve(machine: &Machine, address: &str, name: &str, kind: Record
 
 /// Asks for everything in the lists: listed stays listed, with code and text, and nothing else is.
 pub(crate) fn assert_listings(machine: &Machine, address: &str) {
-    for listed in LISTED {
-        let name = owner(listed, ZONE);
-        assert_eq!(resolve(machine, address, &name, A), "127.0.0.2", "{listed}");
-        assert_eq!(resolve(machine, address, &name, TXT), text(listed), "{listed}");
+    let of_domain = |domain| format!("{domain}.{DOMAIN_ZONE}");
+    let listed = LISTED.map(|listed| (listed, owner(listed, ZONE), "127.0.0.2"));
+    let domains = LISTED_DOMAINS.map(|listed| (listed, of_domain(listed), "127.0.1.2"));
+    for (listed, name, code) in listed.iter().chain(&domains) {
+        assert_eq!(resolve(machine, address, name, A), *code, "{listed}");
+        assert_eq!(resolve(machine, address, name, TXT), text(listed), "{listed}");
     }
-    for unlisted in UNLISTED {
+    let unlisted = UNLISTED.map(|unlisted| owner(unlisted, ZONE));
+    for name in unlisted.iter().chain(&UNLISTED_DOMAINS.map(of_domain)) {
         for kind in [A, TXT] {
-            assert_eq!(resolve(machine, address, &owner(unlisted, ZONE), kind), "NXDOMAIN", "{unlisted}");
+            assert_eq!(resolve(machine, address, name, kind), "NXDOMAIN", "{name}");
         }
     }
 }

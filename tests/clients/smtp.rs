@@ -1,6 +1,5 @@
 //! The client's side of SMTP (RFC 5321): a line out, a reply in.
 
-use crate::harness::PATIENCE;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
@@ -10,7 +9,6 @@ pub(crate) struct Smtp(BufReader<TcpStream>);
 impl Smtp {
     /// A session on a new connection, greeted; `None` when the server hangs up first.
     pub(crate) fn open(stream: TcpStream) -> Option<Self> {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut session = Self(BufReader::new(stream));
         session.reply().filter(|greeting| greeting.starts_with("220 ")).map(|_| session)
     }

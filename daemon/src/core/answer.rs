@@ -345,7 +345,8 @@ impl<'g> Source<'g> {
                 Answer { listed, ..self.without_records(question, inhabited) }
             }
             Asked::Partial { v4, v6 } => {
-                self.domain(question, depth, always || v4.is_some_and(any_v4) || v6.is_some_and(any_v6))
+                let inhabited = always || v4.is_some_and(any_v4) || v6.is_some_and(any_v6);
+                self.domain(question, depth, inhabited)
             }
             Asked::NotAnAddress => self.domain(question, depth, false),
         }

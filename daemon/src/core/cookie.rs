@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_of_rfc_9018_appendix_a() {
+    fn checklist_9_vectors_of_rfc_9018_appendix_a() {
         // A.1 and A.2: a client learns a cookie, sends it 40 minutes later and gets a new one.
         let learnt = whole(CLIENT_COOKIE, "010000005cf79f111f8130c3eee29480");
         let renewed = whole(CLIENT_COOKIE, "010000005cf7a871d4a564a1442aca77");

@@ -297,6 +297,7 @@ fn owner_len(octets: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const QUESTION: &[u8] = b"\x02bl\x07example\0\0\x01\0\x01";
     const OPT: &[u8] = b"\0\0\x29\x04\xd0\0\0\x80\0\0\0";
@@ -426,6 +427,27 @@ mod tests {
             assert_eq!(lifetime(&message(counts, rest)), expected, "{rest:02x?}");
         }
         assert_eq!(lifetime(b"\0\0"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_octets_have_a_lifetime_or_none(
+            noise in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..6),
+            cut in 0usize..60,
+            ttls: [u8; 2],
+        ) {
+            let a = |ttl: u8| [&A[..9], &[ttl], &A[10..]].concat();
+            let mut reply = message([2, 0, 0], &[QUESTION, &a(ttls[0]), &a(ttls[1])]);
+            if noise.is_empty() && cut == 0 {
+                prop_assert_eq!(lifetime(&reply), Some(ttls[0].min(ttls[1]).into()));
+            }
+            let len = reply.len();
+            for (at, octet) in noise {
+                reply[at % len] = octet;
+            }
+            reply.truncate(len - cut.min(len));
+            let _ = lifetime(&reply);
+        }
     }
 
     #[test]

@@ -202,3 +202,88 @@ fn expiry(certificate: &CertificateDer<'_>) -> Option<u64> {
     let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
     Some(certificate.tbs_certificate.validity.not_after.to_unix_duration().as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::fs;
+    use tempfile::TempDir;
+
+    struct Made {
+        dir: TempDir,
+        files: CertificateFiles,
+    }
+
+    fn made() -> Made {
+        let dir = tempfile::tempdir().unwrap();
+        let pair = rcgen::generate_simple_self_signed(vec!["dns.example".to_owned()]).unwrap();
+        let files = CertificateFiles { certificate: dir.path().join("c.pem"), key: dir.path().join("k.pem") };
+        fs::write(&files.certificate, pair.cert.pem()).unwrap();
+        fs::write(&files.key, pair.signing_key.serialize_pem()).unwrap();
+        Made { dir, files }
+    }
+
+    #[test]
+    fn an_end_is_told_two_weeks_before() {
+        const END: u64 = 1_800_000_000;
+        let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let told = |now: u64| ending(Path::new("c.pem"), END, at(now));
+        assert_eq!(told(END - 14 * 86_400), None);
+        let soon = told(END - 14 * 86_400 + 1).unwrap();
+        assert_eq!(soon, "c.pem: the certificate expires in 13 days; renew it");
+        assert!(told(END + 1).unwrap().contains("has expired"));
+    }
+
+    #[test]
+    fn a_certificate_in_order_has_its_end_and_no_warning() {
+        use std::os::unix::fs::PermissionsExt;
+        let made = made();
+        fs::set_permissions(&made.files.key, fs::Permissions::from_mode(0o640)).unwrap();
+        let pair = Pair::load(&made.files, SystemTime::now()).unwrap();
+        assert_eq!(pair.warnings, [""; 0]);
+        assert!(pair.expires_at.unwrap() > 1_800_000_000);
+        let year_5000 = SystemTime::UNIX_EPOCH + Duration::from_secs(95_617_584_000);
+        let late = Pair::load(&made.files, year_5000).unwrap();
+        assert!(late.warnings[0].contains("has expired"), "still used: its clients decide");
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_read_on() {
+        let made = made();
+        File::create(&made.files.key).unwrap().set_len(1 << 30).unwrap();
+        let error = Pair::load(&made.files, SystemTime::now()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("k.pem: has more than 1 MiB; name the file of a certificate or key in PEM form")
+        );
+        assert!(made.dir.path().exists());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+        #[test]
+        fn no_damage_panics_or_shows_the_key(
+            in_key: bool,
+            edits in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..4),
+            cut in 0usize..300,
+        ) {
+            let made = made();
+            let key = fs::read_to_string(&made.files.key).unwrap();
+            let damaged = if in_key { &made.files.key } else { &made.files.certificate };
+            let mut octets = fs::read(damaged).unwrap();
+            let len = octets.len();
+            for (at, octet) in edits {
+                octets[at % len] = octet;
+            }
+            octets.truncate(len - cut.min(len));
+            fs::write(damaged, octets).unwrap();
+            if let Err(error) = Pair::load(&made.files, SystemTime::now()) {
+                let said = error.to_string();
+                let shown = key.lines().filter(|line| !line.starts_with('-')).any(|line| said.contains(line));
+                prop_assert!(!shown, "{}", said);
+            }
+        }
+    }
+}

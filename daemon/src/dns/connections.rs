@@ -97,10 +97,11 @@ impl Connections {
         self.table().close_quietest(None)
     }
 
-    /// Is more than half of the room taken?
-    pub(super) fn is_crowded(&self) -> bool {
+    /// Is more than half of the room taken, of all or of this client?
+    pub(super) fn is_crowded(&self, client: IpAddr) -> bool {
         let table = self.table();
-        table.count > table.limits.total / 2
+        let held = table.held(Client::of(client));
+        table.count > table.limits.total / 2 || held > table.limits.per_client / 2
     }
 
     /// Permits for large messages.
@@ -121,14 +122,18 @@ impl Table {
     /// Closes connections until one more of this client is within the bounds; says how many.
     fn make_room(&mut self, client: Client) -> u64 {
         let mut closed = 0;
-        let held = |table: &Self| table.clients.get(&client).map_or(0, Vec::len);
-        while held(self) >= self.limits.per_client && self.close_quietest(Some(client)) {
+        while self.held(client) >= self.limits.per_client && self.close_quietest(Some(client)) {
             closed += 1;
         }
         while self.count >= self.limits.total && self.close_quietest(None) {
             closed += 1;
         }
         closed
+    }
+
+    /// How many connections a client has.
+    fn held(&self, client: Client) -> usize {
+        self.clients.get(&client).map_or(0, Vec::len)
     }
 
     /// Closes the quietest connection, of one client or of all. Looks at each of them, which only overload makes it do.
@@ -299,6 +304,20 @@ mod tests {
             .set_limits(ConnectionLimits { idle: Duration::from_secs(30), ..ConnectionLimits::default() });
         seat.silent().await;
         assert_eq!(begin.elapsed(), Duration::from_secs(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_crowded_when_half_of_the_seats_are_taken_by_all_or_by_one() {
+        let connections = connections(10, 4);
+        let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let mut seats = vec![admit(&connections, "192.0.2.1"), admit(&connections, "192.0.2.1")];
+        assert!(!connections.is_crowded(one));
+        seats.push(admit(&connections, "192.0.2.1"));
+        assert!(connections.is_crowded(one) && !connections.is_crowded(other));
+        for last in 3..6 {
+            seats.push(admit(&connections, &format!("192.0.2.{last}")));
+        }
+        assert!(connections.is_crowded(other));
     }
 
     #[test]

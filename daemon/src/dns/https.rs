@@ -178,6 +178,7 @@ async fn from_body(mut body: Incoming, peer: &Peer) -> Result<Vec<u8>, StatusCod
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn queries_in_addresses_are_base64url_without_padding() {
@@ -188,6 +189,18 @@ mod tests {
         assert_eq!(from_url("dns=").unwrap(), b"");
         for bad in ["", "dns", "DNS=AAAA", "dns=+/8", "dns=AA==", "dns=A", "xdns=AAAA", "dns=AAAA%20"] {
             assert_eq!(from_url(bad), Err(StatusCode::BAD_REQUEST), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_comes_back_and_other_texts_never_panic(
+            octets in proptest::collection::vec(any::<u8>(), 0..80),
+            text in "\\PC*",
+        ) {
+            let query = format!("x={}&dns={}", text.replace('&', ""), BASE64URL_NOPAD.encode(&octets));
+            prop_assert_eq!(from_url(&query), Ok(octets));
+            let _ = (from_url(&text), from_url(&format!("dns={text}")));
         }
     }
 

@@ -113,9 +113,9 @@ pub(super) async fn close_all(listeners: Vec<Listener>) {
         closing.spawn(async move {
             let finished = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} });
             match finished.await {
-                Ok(()) => tracing::info!(address = %local, "stopped answering dns over {service}"),
+                Ok(()) => tracing::info!(address = %local, %service, "stopped answering dns"),
                 Err(_) => {
-                    tracing::warn!(address = %local, "stopped answering dns over {service}, cutting off slow clients");
+                    tracing::warn!(address = %local, %service, "stopped answering dns, cutting off slow clients");
                 }
             }
         });

@@ -1,8 +1,11 @@
 //! QUIC: one query on each stream of a connection (RFC 9250).
 //!
 //! Whoever breaks the rules loses the connection, with the error of RFC 9250 section 4.3. When more than half of all
-//! seats are taken, a client must prove its address before it gets one (RFC 9000 section 8.1), so that forged addresses
-//! cannot crowd out anybody.
+//! seats, or of those of one client, are taken, a client must prove its address before it gets one (RFC 9000 section
+//! 8.1), so that forged addresses cannot crowd out anybody.
+//!
+//! Bounds: [`MAX_STREAMS`] queries at a time on a connection, each of 4 KiB but for the few that `Gathered` lets grow to
+//! 64 KiB, and [`SEND_WINDOW`] octets of replies; below 600 KiB for a client that does its worst.
 
 use super::message::{Framed, Gathered, MAX_MESSAGE, framed};
 use super::renewal::InUse;
@@ -96,7 +99,7 @@ pub(super) async fn serve(endpoint: Endpoint, mut context: Context) {
             _ = context.stop.changed() => break,
         };
         let Some(incoming) = incoming else { break };
-        if context.connections.is_crowded() && incoming.may_retry() {
+        if context.connections.is_crowded(incoming.remote_address().ip()) && incoming.may_retry() {
             // Costs us nothing to remember. It fails only for those who have proved their address.
             let _ = incoming.retry();
             continue;
@@ -226,6 +229,21 @@ fn whole(octets: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_octets_are_one_message_with_id_0_or_none(octets in proptest::collection::vec(any::<u8>(), 0..80)) {
+            // Both as they are and behind what could be their length.
+            let behind = [&(octets.len() as u16).to_be_bytes()[..], &octets].concat();
+            for octets in [octets, behind] {
+                if let Some(message) = whole(&octets) {
+                    prop_assert_eq!(message.len() + 2, octets.len());
+                    prop_assert!(message.len() >= 12 && message[..2] == [0, 0]);
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_stream_has_one_message_with_id_0() {

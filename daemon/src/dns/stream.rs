@@ -101,6 +101,7 @@ impl Talk {
 
     /// Turns the whole messages of the input into replies, until there are enough of them.
     fn answer(&mut self, peer: &Peer) -> Next {
+        let turn = peer.handler.turn(peer.handler.counters(), peer.handler.now());
         let mut taken = 0;
         let next = loop {
             if self.replies.len() >= ENOUGH {
@@ -114,7 +115,7 @@ impl Talk {
             };
             taken += 2 + message.len();
             peer.seat.heard();
-            if !peer.handler.respond(message, self.client, self.transport, &mut self.reply) {
+            if !turn.respond(message, self.client, self.transport, &mut self.reply) {
                 break Next::Close;
             }
             // No reply is longer than a message can be.

@@ -15,6 +15,9 @@ use tokio::task::JoinSet;
 /// Wait after a failed accept, so that a lack of descriptors does not take a whole core.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Wait for a connection that was told to close.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// What every connection of a listener needs.
 #[derive(Clone, Debug)]
 pub(super) struct Context {
@@ -74,11 +77,14 @@ pub(super) async fn accept<F>(
             }
             Err(error) => {
                 let counters = context.handler.counters();
-                counters.count(|dns| &dns.socket_errors);
-                tracing::warn!(%error, "cannot accept dns connections, trying on");
                 if lacks_descriptors(&error) && context.connections.close_quietest() {
                     counters.count(|dns| &dns.crowded_out);
+                    // Until it is closed.
+                    tokio::time::sleep(MOMENT).await;
+                    continue;
                 }
+                counters.count(|dns| &dns.socket_errors);
+                tracing::warn!(%error, "cannot accept dns connections, trying on");
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -25,9 +25,11 @@ impl Check<'_, '_> {
         let (dot, doh, doq) = (inner(raw.tls), inner(raw.https), inner(raw.quic));
 
         let (mut tcp, mut udp) = (Vec::new(), Vec::new());
-        let listen = raw
-            .listen
-            .map_or(default.listen, |listen| self.addresses(listen.get_ref(), "listen in [dns]", &mut tcp));
+        let listen = match raw.listen {
+            Some(listen) => self.addresses(listen.get_ref(), "listen in [dns]", &mut tcp),
+            None => default.listen,
+        };
+        tcp.clone_from(&listen);
         udp.clone_from(&listen);
         let tls = self.addresses(&list(dot.listen), "listen in [dns.tls]", &mut tcp);
         let https = self.addresses(&list(doh.listen), "listen in [dns.https]", &mut tcp);

@@ -121,7 +121,7 @@ fn option(message: &Message, code: u16) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn a_cookie_is_given_kept_and_renewed() {
+fn checklist_9_a_cookie_is_given_kept_and_renewed() {
     let mut rig = Rig::new("");
     let first = option(&rig.decoded(&with_options(COOKIE)), 10).unwrap();
     assert_eq!((first.len(), &first[..8]), (24, &b"cookies!"[..]));
@@ -137,7 +137,7 @@ fn a_cookie_is_given_kept_and_renewed() {
 }
 
 #[test]
-fn cookies_of_every_length_are_taken_or_refused() {
+fn checklist_9_cookies_of_every_length_are_taken_or_refused() {
     let rig = Rig::new("");
     for len in 0..=41u8 {
         let data = vec![7; len.into()];
@@ -156,7 +156,7 @@ fn cookies_of_every_length_are_taken_or_refused() {
 }
 
 #[test]
-fn who_asks_nothing_but_a_cookie_gets_one() {
+fn checklist_9_who_asks_nothing_but_a_cookie_gets_one() {
     let rig = Rig::new("");
     let ask = |options: &[u8]| {
         let head = b"\x12\x34\x01\0\0\0\0\0\0\0\0\x01\0\0\x29\x04\xd0\0\0\0\0";

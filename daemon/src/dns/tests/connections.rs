@@ -107,11 +107,10 @@ async fn octets_that_trickle_in_are_no_life_sign() {
     let mut stream = used(&rig).await;
     tokio::time::pause();
     let begin = tokio::time::Instant::now();
-    let mut rest = listed().into_iter();
     let mut octet = [0];
     // One octet a second: the question would be whole after forty.
     let closed = async {
-        for next in rest.by_ref() {
+        for next in listed() {
             // Fails once the server has closed.
             let _ = stream.write_all(&[next]).await;
             tokio::select! {
@@ -213,4 +212,20 @@ async fn a_client_that_takes_nothing_in_is_cut_off() {
     })
     .await
     .unwrap();
+}
+
+/// The option by which a reply says how long the connection may be silent, in units of 100 ms (RFC 7828).
+fn told_idle(reply: &[u8]) -> Option<u16> {
+    let &[0, 11, 0, 2, high, low] = reply.last_chunk::<6>().unwrap() else { return None };
+    Some(u16::from_be_bytes([high, low]))
+}
+
+#[tokio::test]
+async fn clients_that_ask_are_told_how_long_they_may_be_silent() {
+    let rig = Rig::start(example());
+    let asked = with_opt(query("2.0.0.127.bl.example", A), 1232, 0, b"\0\x0b\0\0");
+    assert_eq!(told_idle(&rig.tcp(&asked).await), Some(100));
+    assert_eq!(told_idle(&rig.udp(&asked).await), None, "means nothing over udp");
+    let plain = with_opt(query("2.0.0.127.bl.example", A), 1232, 0, b"");
+    assert_eq!(told_idle(&rig.tcp(&plain).await), None, "not asked for");
 }

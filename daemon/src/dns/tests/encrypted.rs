@@ -189,6 +189,15 @@ async fn the_same_question_gets_the_same_octets_over_every_transport() {
 }
 
 #[tokio::test]
+async fn only_streams_of_messages_are_told_how_long_they_may_be_silent() {
+    let all = Encrypted::example();
+    let asked = with_opt(query("2.0.0.127.bl.example", A), 1232, 0, b"\0\x0b\0\0");
+    assert!(all.tls(&asked).await.ends_with(&[0, 11, 0, 2, 0, 100]));
+    // HTTP has its own ways (RFC 8484 says nothing of it), and QUIC forbids it, as a test below tells.
+    assert!(all.https(b"h2", post(&asked)).await.body().ends_with(&[0, 0]));
+}
+
+#[tokio::test]
 async fn replies_are_padded_where_they_are_encrypted_and_it_was_asked_for() {
     let all = Encrypted::start(many_codes(), ConnectionLimits::default());
     let padding = b"\0\x0c\0\x04\0\0\0\0";
