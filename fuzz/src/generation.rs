@@ -93,7 +93,13 @@ pub fn generation() -> Generation {
         zone.loaded = false;
     }
     if let Some(part) = generation.parts.first_mut() {
-        part.copy = Some(FeedCopy { sha256: "ab".repeat(32), fetched_at: 1, entries_v4: 2, entries_v6: 1, domains: 3 });
+        part.copy = Some(FeedCopy {
+            sha256: "ab".repeat(32),
+            fetched_at: 1,
+            entries_v4: 2,
+            entries_v6: 1,
+            domains: 3,
+        });
     }
     generation.lineage = Lineage { parents: vec![1], settings: "s".to_owned(), digest: generation.digest() };
     generation

@@ -5,6 +5,7 @@
 #![no_main]
 
 use blackthorn::core::delta::{Side, delta};
+use blackthorn::core::domain_table::DomainTable;
 use blackthorn::core::entry::FeedId;
 use blackthorn::core::listing::{FeedIndex, Listings, Member};
 use blackthorn::core::segment::Segment;
@@ -98,8 +99,10 @@ static LISTINGS: LazyLock<Listings> = LazyLock::new(|| {
 static FEEDS: LazyLock<[FeedId; 2]> =
     LazyLock::new(|| ["a", "b"].map(|id| FeedId::new(id).expect("a feed id")));
 
+static NO_DOMAINS: LazyLock<DomainTable> = LazyLock::new(DomainTable::default);
+
 fn side(table: &Table) -> Side<'_> {
-    Side { table, listings: &LISTINGS, feeds: &*FEEDS }
+    Side { table, domains: &NO_DOMAINS, listings: &LISTINGS, feeds: &*FEEDS }
 }
 
 fn agrees_with_oracle(table: &Table, v4: &Oracle<u32>, v6: &Oracle<u128>) {

@@ -258,3 +258,47 @@ fn what_exclusions_cannot_mean_is_refused() {
     site.write("allow.txt", "exämple .com\n");
     assert!(site.refusal().contains("allow.txt:1: `exämple .com`: "), "{}", site.refusal());
 }
+
+#[test]
+fn changes_of_names_are_told_before_and_after() {
+    let site = site();
+    let daemon = site.start();
+    let before = daemon.dns().serial(ZONE);
+    site.write("names.txt", ".example.com\n.new.example.org\n*.below.example.org\nB\u{fc}cher.example\n");
+    let (code, preview) = site.json(&["preview"]);
+    assert_eq!(code, 0, "{preview:#}");
+    assert_eq!(
+        preview["names"],
+        serde_json::json!({ "added": 1, "removed": 1, "altered": 0 }),
+        "{preview:#}"
+    );
+    assert_eq!(preview["names_added"][0]["network"], ".new.example.org");
+    assert_eq!(preview["names_removed"][0]["network"], "exact.example.org");
+    assert_eq!(preview["feeds"][0]["names"]["added"], 1);
+    assert_eq!(preview["feeds"][1]["names"]["added"], 0);
+    daemon.reload();
+    let after = daemon.dns().serial(ZONE);
+    let (code, diff) = site.json(&["diff", &before.to_string(), &after.to_string()]);
+    assert_eq!(code, 1);
+    assert_eq!(diff["delta"]["addresses"]["names"]["added"], 1, "{diff:#}");
+    assert_eq!(diff["delta"]["feeds"]["names"]["names"]["removed"], 1, "{diff:#}");
+    let shown: Vec<_> =
+        diff["delta"]["names"].as_array().unwrap().iter().map(|name| &name["network"]).collect();
+    assert_eq!(shown, [".new.example.org", "exact.example.org"]);
+    daemon.stop();
+}
+
+#[test]
+fn names_are_verified_through_our_own_port() {
+    let site = site();
+    let daemon = site.start();
+    let status = site.wait_status("a round", |status| status["engine"]["verifier"]["rounds"] != 0);
+    let verifier = &status["engine"]["verifier"];
+    assert_eq!(verifier["mismatches"], 0, "{verifier:#}");
+    assert_eq!(verifier["last"]["problems"].as_array().unwrap().len(), 0, "{verifier:#}");
+    let questions = verifier["last"]["questions"].as_u64().unwrap();
+    let addresses = verifier["last"]["addresses"].as_u64().unwrap();
+    assert!(questions > addresses, "addresses and names: {verifier:#}");
+    assert_eq!(status["engine"]["generation"]["domains"], 8, "{status:#}");
+    daemon.stop();
+}

@@ -134,7 +134,7 @@ pub enum DomainImageError {
 impl DomainTable {
     /// Compiles rules in any order. What changes no answer, such as an entry below one that says the same, takes no space.
     ///
-    /// Time is that of sorting. Space is some 26 octets for each registered domain; while compiling, some 150.
+    /// Time is that of sorting. Space is some 29 octets for each registered domain; while compiling, some 150.
     ///
     /// # Errors
     /// [`DomainTableError::TooLarge`] above 1 GiB, [`DomainTableError::NotAName`] when a name is none, and
@@ -195,7 +195,7 @@ impl DomainTable {
     /// What is known of the name made of the first `count` labels of `name`, those in front of the zone.
     ///
     /// Where a name is in no cache, time is that of waiting for memory. So the entries of the directory for the highest
-    /// labels are all asked for before the first is looked at, and then the beginnings of their buckets.
+    /// labels are all asked for before the first is looked at, and then both ends of their buckets.
     #[inline]
     pub fn find(&self, name: &QuestionName<'_>, count: usize) -> Found {
         let label = |level: usize| name.label(count - 1 - level);
@@ -206,9 +206,11 @@ impl DomainTable {
             *entry = self.entry(hash);
         }
         let records = self.records();
-        let begin =
-            |entry: &Entry| entry.may_hold().then(|| records.get(entry.start as usize)).flatten().copied();
-        black_box(ahead.iter().filter_map(begin).fold(0, |all, octet| all ^ octet));
+        let ends = |entry: &Entry| {
+            let at = |at: u32| records.get(at as usize).copied().unwrap_or(0);
+            if entry.may_hold() { at(entry.start) ^ at(entry.end.wrapping_sub(1)) } else { 0 }
+        };
+        black_box(ahead.iter().fold(0, |all, entry| all ^ ends(entry)));
 
         let mut walk = Walk::at_zone();
         for level in 0..count {

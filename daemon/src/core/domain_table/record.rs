@@ -213,8 +213,8 @@ fn mix(word: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// The bits of a hash in the filter of its bucket: two of 32. A name has no record unless both are set, which keeps 19 of
-/// 20 names without one away from the records of a full bucket.
+/// The bits of a hash in the filter of its bucket: two of 32. A name has no record unless both are set, which keeps nearly
+/// all names without one away from the records.
 #[inline]
 pub(super) fn marks(hash: u64) -> u32 {
     // The bucket is made of the high bits.
