@@ -332,9 +332,8 @@ impl Daemon {
         let exclusions = engine::exclusions(&new)?;
         let mut serving = Serving::load(&new, &self.seeds, &self.stats, &self.dns.serving())?;
         serving.open_log(&new.dns)?;
-        self.dns.set_listen(&new.dns).await?;
+        self.dns.set_listen(&new.dns, serving).await?;
         self.listening.send_replace(self.dns.local_addrs());
-        self.dns.configure(serving);
         for change in &changes.restart {
             tracing::warn!("{change}: takes effect at the next start");
         }

@@ -224,8 +224,9 @@ tables! {
         /// A file of keys for clients whose address is not known: lines of a key (16 to 63 of a-z 0-9 -) and a name. A
         /// client puts its key between address and zone, 2.0.0.127.KEY.bl.example, and is answered from anywhere.
         keys: String = optional r#""bl-keys.txt""#,
-        /// Longest time since any feed of the zone was last found good, "1m" to "365d". Beyond, the zone answers
-        /// SERVFAIL, so that clients ask another server. If absent, the last good data is served for ever.
+        /// Longest time since each feed of the zone was last found good, "1m" to "365d". Beyond, the zone answers SERVFAIL,
+        /// so that clients ask another server; a generation that is held expires too. If absent, the last good data is
+        /// served for ever.
         max_age: String = optional r#""7d""#,
         /// Which names above listed addresses exist: "exact", those with something listed below; "always", all, for
         /// lists that change by the minute: resolvers then learn of nothing that there is nothing below it.

@@ -222,8 +222,8 @@ pub struct Decision<'g> {
 ///
 /// Order: client, class, zone, type, state of the zone, name.
 pub fn answer<'g>(question: &Question<'_>, view: Option<&'g View>, asker: &Asker<'g>) -> Decision<'g> {
-    let zones = view.filter(|_| question.class == CLASS_IN).map_or(&[][..], |view| &view.generation.zones);
-    let located = find(zones, &question.name);
+    // Whatever the class: what stands in front of a zone may be a key.
+    let located = find(view.map_or(&[][..], |view| &view.generation.zones), &question.name);
     let admitted = asker.admit(&question.name, located);
     let answer = match admitted.admission {
         Admission::Ignored => None,

@@ -218,7 +218,17 @@ impl<'a, A: Bits> Sweep<'a, A> {
 
     /// What the feeds now in force say.
     fn payload(&mut self) -> Result<Payload, MergeError> {
-        if self.excluded || self.active.is_empty() {
+        if self.excluded {
+            // Test entries are of no feed, and tell clients that the zone works (RFC 5782 section 5).
+            let test: Vec<Member> =
+                self.active.iter().copied().filter(|member| member.feed == FeedIndex::TEST).collect();
+            if test.is_empty() {
+                return Ok(Payload::NONE);
+            }
+            let listing = self.listings.intern(&test);
+            return Payload::new(Class::Answer, listing.0).ok_or(MergeError::TooManyListings);
+        }
+        if self.active.is_empty() {
             return Ok(Payload::NONE);
         }
         let dropped =

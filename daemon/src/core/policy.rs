@@ -24,8 +24,9 @@ pub struct Policy {
     pub hostname: Option<Box<str>>,
     /// Clients where a zone has no list of its own.
     pub clients: Clients,
-    /// What zones have of their own, in the order of the configuration.
-    pub zones: Vec<ZonePolicy>,
+    /// What zones have of their own, in the order of the configuration; a zone that is not among them is refused, such as
+    /// one of an older generation. `None`: there is no configuration, and all zones are for everybody.
+    pub zones: Option<Vec<ZonePolicy>>,
     /// How much those who are answered may ask.
     pub quota: Option<Quota>,
 }
@@ -52,6 +53,11 @@ impl Clients {
     /// `coded` is what clients with [`Action::Code`] hear; without it they are refused.
     pub fn new(access: Access, coded: Option<Listed>) -> Self {
         Self { access, coded }
+    }
+
+    /// Does this client hear nothing?
+    pub fn ignores(&self, client: IpAddr) -> bool {
+        self.access.action(client) == Action::Drop
     }
 }
 
@@ -116,7 +122,8 @@ impl Policy {
     pub fn zone(&self, number: usize, zone: &Zone) -> Option<&ZonePolicy> {
         let fits = |policy: &&ZonePolicy| policy.name == *zone.name();
         // A generation from a file may have other zones than the configuration, or in another order.
-        self.zones.get(number).filter(fits).or_else(|| self.zones.iter().find(fits))
+        let zones = self.zones.as_deref().unwrap_or_default();
+        zones.get(number).filter(fits).or_else(|| zones.iter().find(fits))
     }
 }
 
@@ -132,6 +139,9 @@ impl<'p> Asker<'p> {
             return Admitted { admission: self.by_address(&policy.clients), ..Admitted::full() };
         };
         let own = policy.zone(number, zone);
+        if own.is_none() && policy.zones.is_some() {
+            return Admitted { admission: Admission::Refused, ..Admitted::full() };
+        }
         // In front of the zone, and nowhere else: keys are no part of an address or domain.
         let label = depth.checked_sub(1).filter(|_| own.is_some_and(|own| !own.keys.is_empty()));
         let secret = label.filter(|&label| name.label(label).len() >= keys::SHORTEST);

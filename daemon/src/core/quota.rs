@@ -85,7 +85,7 @@ struct Slot {
 /// What a slot knows, in 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Count {
-    /// Number of the period, modulo 512: 9 bits.
+    /// Number of the period, modulo 512: 9 bits. Who comes back after 512 periods to the minute finds his old count.
     period: u64,
     /// Was a query refused? 1 bit.
     refused: bool,

@@ -5,9 +5,9 @@
 //! was listed is made of such labels, so it is always in the part that is clean.
 //!
 //! No text is ever cut by truncation: all of them, with heads and question, fit a reply of 512 octets, whatever the
-//! transport, so that one name has one RRset. For addresses the configuration sees to it. A domain may leave less room, as a
-//! question may have 255 octets; then its spelling gets shorter by whole labels, down to nothing; if that is not enough,
-//! texts are left out from the last on, and of a single one only the beginning is said.
+//! transport, so that one name has one RRset. For addresses the configuration sees to it, but for those behind a key. A
+//! domain may leave less room, as a question may have 255 octets; then its spelling gets shorter by whole labels, down to
+//! nothing. Where that is not enough, texts are left out from the last on, and of a single one only the beginning is said.
 
 use super::name::{MAX_NAME, QuestionName};
 use super::text::{MAX_STRING, RECORD_HEAD, Template, rdata_len};
@@ -65,31 +65,24 @@ impl Spelled {
         subject: Subject,
         name: &QuestionName<'_>,
     ) -> Texts<'t> {
+        let room = (REPLY - FIXED).saturating_sub(name.wire().len());
         match subject {
-            Subject::Address(address) => {
-                Texts { templates, subject: self.address(address), longest: usize::MAX }
-            }
-            Subject::Domain { labels } => self.domain(templates, name, labels),
+            Subject::Address(address) => self.address(address),
+            Subject::Domain { labels } => self.domain(templates, name, labels, room),
         }
+        self.fitting(templates, room)
     }
 
-    fn address(&mut self, address: IpAddr) -> &str {
+    fn address(&mut self, address: IpAddr) {
         let mut rest = &mut self.octets[..];
         // No address is longer than the longest name.
         let _ = write!(rest, "{address}");
         let len = MAX_NAME - rest.len();
         self.octets.copy_within(..len, MAX_NAME - len);
         self.start = MAX_NAME - len;
-        self.text()
     }
 
-    fn domain<'t>(
-        &'t mut self,
-        templates: &'t [Arc<Template>],
-        name: &QuestionName<'_>,
-        labels: usize,
-    ) -> Texts<'t> {
-        let room = (REPLY - FIXED).saturating_sub(name.wire().len());
+    fn domain(&mut self, templates: &[Arc<Template>], name: &QuestionName<'_>, labels: usize, room: usize) {
         for label in (0..labels).rev().map(|index| name.label(index)) {
             let before = self.start;
             let fits = |spelled: &Self| records_len(templates, MAX_NAME - spelled.start) <= room;
@@ -98,6 +91,10 @@ impl Spelled {
                 break;
             }
         }
+    }
+
+    /// The texts that fit together.
+    fn fitting<'t>(&'t self, templates: &'t [Arc<Template>], room: usize) -> Texts<'t> {
         let len = MAX_NAME - self.start;
         let (mut count, mut used) = (0, 0);
         for template in templates {

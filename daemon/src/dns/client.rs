@@ -56,15 +56,16 @@ impl Client {
     /// # Errors
     /// When no socket can be had.
     pub async fn connect(listening: SocketAddr, pass: Option<[u8; 16]>) -> io::Result<Self> {
-        let (own, loopback): (IpAddr, IpAddr) = match listening {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::LOCALHOST.into()),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::LOCALHOST.into()),
-        };
         let mut server = listening;
         if server.ip().is_unspecified() {
-            server.set_ip(loopback);
+            server.set_ip(match listening {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
         }
-        let socket = UdpSocket::bind(SocketAddr::new(own, 0)).await?;
+        // From the address asked: a question to ourselves never leaves the host. One that has moved to another host cannot
+        // be asked.
+        let socket = UdpSocket::bind(SocketAddr::new(server.ip(), 0)).await?;
         socket.connect(server).await?;
         Ok(Self { socket, server, pass })
     }

@@ -98,6 +98,11 @@ impl Handler {
         self.serving.publish(Arc::new(serving));
     }
 
+    /// Serves with settings that were in force before.
+    pub(super) fn configure_again(&self, serving: Arc<Serving>) {
+        self.serving.publish(serving);
+    }
+
     /// The settings in force.
     pub(super) fn serving(&self) -> Arc<Serving> {
         self.serving.get()
@@ -189,7 +194,7 @@ impl Turn<'_> {
             Err(Fault::Records { head, question, octets, edns }) => {
                 let echo = Echo { name: &question.name, octets };
                 let reply = Reply { head, echo, edns, cookie: None };
-                request.send(&reply, &without_data(Rcode::FormErr), out)
+                request.error(&reply, Rcode::FormErr, out)
             }
         }
     }
@@ -231,7 +236,7 @@ impl<'t> Request<'t> {
             _ => signed.then_some(Rcode::NotAuth),
         };
         if let Some(rcode) = refused {
-            return self.send(&reply, &without_data(rcode), out);
+            return self.error(&reply, rcode, out);
         }
         self.shard.count(|dns| of_type(&dns.types, question.qtype));
         let asker = Asker {
@@ -245,10 +250,7 @@ impl<'t> Request<'t> {
         self.log(question, &decision);
         match decision.answer {
             Some(answer) => self.send(&reply, &answer, out),
-            None => {
-                self.shard.count(|dns| &dns.dropped.access);
-                false
-            }
+            None => self.ignore(),
         }
     }
 
@@ -261,6 +263,9 @@ impl<'t> Request<'t> {
             Some(Cookie::ClientOnly(_) | Cookie::Valid(_)) => Rcode::NoError,
         };
         let valid = matches!(cookie, Some(Cookie::Valid(_)));
+        if self.is_ignored() {
+            return self.ignore();
+        }
         if !valid && self.limit(Kind::Error) != Verdict::Send {
             return self.suppressed();
         }
@@ -281,8 +286,26 @@ impl<'t> Request<'t> {
         Some(cookie)
     }
 
+    /// Sends an error that is one for every client, but those that are ignored.
+    fn error(self, reply: &Reply<'_>, rcode: Rcode, out: &mut Vec<u8>) -> bool {
+        if self.is_ignored() { self.ignore() } else { self.send(reply, &without_data(rcode), out) }
+    }
+
+    /// Does the server, going by its own list, not answer this client at all?
+    fn is_ignored(self) -> bool {
+        !self.ourselves && self.turn.serving.policy.clients.ignores(self.client.ip())
+    }
+
+    fn ignore(self) -> bool {
+        self.shard.count(|dns| &dns.dropped.access);
+        false
+    }
+
     /// Sends a header, if errors may be sent.
     fn bare(self, head: Head, rcode: Rcode, out: &mut Vec<u8>) -> bool {
+        if self.is_ignored() {
+            return self.ignore();
+        }
         if self.client.port() == ERROR_LOOP_PORT {
             self.shard.count(|dns| &dns.dropped.port);
             return false;

@@ -131,9 +131,11 @@ impl DnsServer {
     /// port. A certificate is read again; if it comes from the same files as before and cannot be used, the one before
     /// stays in use, which is logged and in its status.
     ///
+    /// `serving` holds from before the first question at a new address on, and for those that stay from then on.
+    ///
     /// # Errors
     /// [`DnsError`] if a new address cannot be had, or a certificate of other files; then nothing has changed.
-    pub async fn set_listen(&mut self, dns: &Dns) -> Result<(), DnsError> {
+    pub async fn set_listen(&mut self, dns: &Dns, serving: Serving) -> Result<(), DnsError> {
         let wanted = Endpoint::all(dns);
         let is_new = |endpoint: &&Endpoint| !self.listeners.iter().any(|l| l.configured == **endpoint);
         let new: Vec<_> = wanted.iter().filter(is_new).copied().collect();
@@ -144,7 +146,10 @@ impl DnsServer {
             (_, fresh) => (None, fresh),
         };
         let keeper = first.as_ref().or(self.keeper.as_ref());
-        let started = start_all(sockets, &self.shared, keeper.map(Keeper::in_use))?;
+        let before = self.serving();
+        self.configure(serving);
+        let started = start_all(sockets, &self.shared, keeper.map(Keeper::in_use));
+        let started = started.inspect_err(|_| self.shared.handler.configure_again(before))?;
         match (&mut self.keeper, other) {
             (Some(keeper), Some(other)) => keeper.replace(other),
             (keeper @ None, _) => *keeper = first,

@@ -170,7 +170,7 @@ impl Drop for QueryLog {
     }
 }
 
-/// Readable by its owner and group alone: the log says who asked for what.
+/// Readable by its owner and group alone, or fewer: the log says who asked for what.
 fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     OpenOptions::new().append(true).create(true).mode(0o640).open(path)

@@ -77,7 +77,9 @@ pub(super) fn config(in_use: &Arc<InUse>) -> Result<ServerConfig, rustls::Error>
         .transport_config(Arc::new(transport))
         .max_incoming(MAX_INCOMING)
         .incoming_buffer_size(INCOMING_BUFFER)
-        .incoming_buffer_size_total(INCOMING_BUFFERS);
+        .incoming_buffer_size_total(INCOMING_BUFFERS)
+        // A client that moves is answered at once, before it has proved its new address, which lists of clients go by.
+        .migration(false);
     Ok(config)
 }
 

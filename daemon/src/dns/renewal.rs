@@ -174,6 +174,8 @@ impl Watch {
         match spawn_blocking(move || Pair::load(&files, SystemTime::now())).await {
             Ok(Ok(pair)) => {
                 self.expires_at = pair.expires_at;
+                // A task that was told to end may still get here; then another pair is in use.
+                tokio::task::yield_now().await;
                 put_into_use(&self.files, &self.in_use, &self.status, &pair);
             }
             Ok(Err(error)) => refuse(&self.status, &error),

@@ -43,7 +43,7 @@ use crate::core::name::DomainName;
 use crate::core::protection::{
     Reservations, Reserved, ReservedDomain, built_in_domain_exclusions, built_in_exclusions,
 };
-use crate::core::view::Expiry;
+use crate::core::view::{Expiry, View};
 use crate::core::zone::{Zone, ZoneSpec};
 use crate::stats::Stats;
 use crate::store::{LastGood, Store};
@@ -344,6 +344,8 @@ impl Engine {
         for feed in &config.feeds {
             let slot = match old.remove(&feed.id) {
                 Some(slot) if slot.feed == *feed => slot,
+                // Fetched differently, read the same way: what is loaded stays, whether or not it could be stored.
+                Some(slot) if slot.reads_like(feed) => slot.fetched_as(feed),
                 // Read differently now: judge the stored copy again under the new rules.
                 Some(_) | None => {
                     let mut slot = Slot::new(feed.clone());
@@ -512,7 +514,7 @@ impl Engine {
 
     /// Publishes the status, and how old the data may get.
     fn report(&self) {
-        self.publisher.expire(expiry::expiries(&self.config.zones, &self.slots));
+        self.tell_ages();
         let parts = self.publisher.live();
         let held_back = |id: &FeedId| {
             let part =
@@ -538,6 +540,15 @@ impl Engine {
 }
 
 impl Engine {
+    /// Publishes when zones expire, unless that is known and something else waits to be published.
+    fn tell_ages(&self) {
+        let Some(View { generation, expiries, .. }) = self.publisher.view() else { return };
+        let current = !self.dirty && !self.is_held();
+        if current || expiries.is_empty() {
+            self.publisher.expire(expiry::expiries(&generation, &self.slots, current));
+        }
+    }
+
     /// The zones as configured; while a generation is held, as it has them.
     fn zones(&self, live: Option<&Generation>) -> Vec<ZoneStatus> {
         let expiries = self.publisher.view().map(|view| view.expiries).unwrap_or_default();

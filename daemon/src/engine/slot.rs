@@ -191,6 +191,17 @@ impl Slot {
         changed
     }
 
+    /// Would this feed make the same of the same body of the same source?
+    pub(super) fn reads_like(&self, feed: &Feed) -> bool {
+        let Feed { id, source, rules, gate, refresh: _, timeout: _ } = &self.feed;
+        (id, source, rules, gate) == (&feed.id, &feed.source, &feed.rules, &feed.gate)
+    }
+
+    /// The same data, fetched in another way from now on.
+    pub(super) fn fetched_as(self, feed: &Feed) -> Self {
+        Self { feed: feed.clone(), ..self }
+    }
+
     /// Is this the very body that is loaded and stored?
     pub(super) fn holds(&self, body: &[u8]) -> bool {
         self.loaded.as_ref().is_some_and(|loaded| loaded.saved && loaded.sha256 == sha256(body))

@@ -40,7 +40,7 @@ impl Check<'_, '_> {
             rules.extend(networks.into_iter().map(|network| (network, action)));
         }
         let code = self.parse(raw.code.as_ref(), &key("code"), names::denial_code);
-        // Said in every zone, it may be cut off in one of a long name; by TCP there is room.
+        // Said in every zone; in one of a long name its end may have no room.
         let fits = |text: &str| answer_text(text, zone.unwrap_or("bl.example"));
         let text = self.parse(raw.text.as_ref(), &key("text"), fits).unwrap_or_default();
         let needed = otherwise == Action::Code || rules.iter().any(|(_, action)| *action == Action::Code);

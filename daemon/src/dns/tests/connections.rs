@@ -181,7 +181,7 @@ async fn limits_change_with_the_configuration() {
     }
     let limits = ConnectionLimits { total: 2, per_client: 2, ..ConnectionLimits::default() };
     let dns = Dns { connections: limits, ..plain("127.0.0.1:0".parse().unwrap()) };
-    rig.server.set_listen(&dns).await.unwrap();
+    rig.server.set_listen(&dns, Serving::default()).await.unwrap();
     let _new = used(&rig).await;
     for stream in &mut streams[..2] {
         assert_eq!(read_framed(stream).await, None);

@@ -470,19 +470,19 @@ async fn a_changed_certificate_is_shown_to_new_connections_and_a_bad_one_never()
     let other = rcgen::generate_simple_self_signed(vec![NAME.to_owned()]).unwrap();
     let key = fs::read_to_string(all.dir.path().join("key.pem")).unwrap();
     write_key(all.dir.path(), &other.signing_key.serialize_pem());
-    all.rig.server.set_listen(&all.dns).await.unwrap();
+    all.rig.server.set_listen(&all.dns, Serving::default()).await.unwrap();
     let error = status.borrow().as_ref().unwrap().error.clone().unwrap();
     assert!(error.contains("key.pem is not the key of the first certificate in"), "{error}");
     assert_eq!(shown(&all.connect(Service::Https, &[b"h2"]).await.unwrap()), first);
     let elsewhere = CertificateFiles { key: "/nowhere".into(), ..all.dns.certificate.clone().unwrap() };
     let moved = Dns { certificate: Some(elsewhere), ..all.dns.clone() };
-    let error = all.rig.server.set_listen(&moved).await.unwrap_err();
+    let error = all.rig.server.set_listen(&moved, Serving::default()).await.unwrap_err();
     assert!(matches!(error, DnsError::Certificate(CertificateError::Read { .. })), "{error}");
 
     write_key(all.dir.path(), &key);
     let second = issue(all.dir.path());
     all.roots.add(second.clone()).unwrap();
-    all.rig.server.set_listen(&all.dns).await.unwrap();
+    all.rig.server.set_listen(&all.dns, Serving::default()).await.unwrap();
     assert_eq!(status.borrow().as_ref().unwrap().error, None);
     for service in [Service::Tls, Service::Https] {
         assert_eq!(shown(&all.connect(service, &[]).await.unwrap()), second, "{service}");
@@ -521,12 +521,12 @@ async fn encrypted_services_come_and_go() {
     let asked = query("2.0.0.127.bl.example", A);
     let none = plain("127.0.0.1:0".parse().unwrap());
     let (gone, kept) = (all.rig.at(Service::Tls), all.rig.at);
-    all.rig.server.set_listen(&none).await.unwrap();
+    all.rig.server.set_listen(&none, Serving::default()).await.unwrap();
     assert_eq!(all.rig.server.endpoints().len(), 1);
     assert_eq!(*all.rig.server.certificate().borrow(), None);
     assert!(TcpStream::connect(gone).await.is_err());
     assert!(!all.rig.udp(&asked).await.is_empty());
-    all.rig.server.set_listen(&all.dns).await.unwrap();
+    all.rig.server.set_listen(&all.dns, Serving::default()).await.unwrap();
     assert_eq!(all.rig.server.endpoints().len(), 4);
     assert_eq!(all.rig.server.local_addrs(), [kept]);
     assert!(!all.tls(&asked).await.is_empty());

@@ -81,7 +81,7 @@ async fn listen_addresses_change_without_touching_those_that_stay() {
     let mut connection = TcpStream::connect(rig.at).await.unwrap();
 
     let listen = |listen: &[SocketAddr]| Dns { listen: listen.to_vec(), ..plain(stays) };
-    rig.server.set_listen(&listen(&[comes, stays, comes])).await.unwrap();
+    rig.server.set_listen(&listen(&[comes, stays, comes]), Serving::default()).await.unwrap();
     let [new, old] = rig.server.local_addrs()[..] else { panic!() };
     assert_eq!(old, rig.at);
     let v6 = UdpSocket::bind("[::1]:0").await.unwrap();
@@ -92,12 +92,12 @@ async fn listen_addresses_change_without_touching_those_that_stay() {
 
     let holder = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let taken = holder.local_addr().unwrap();
-    let error = rig.server.set_listen(&listen(&[stays, taken])).await.unwrap_err();
+    let error = rig.server.set_listen(&listen(&[stays, taken]), Serving::default()).await.unwrap_err();
     assert!(matches!(error, DnsError::Bind(BindError { address, .. }) if address == taken), "{error}");
     assert_eq!(rig.server.local_addrs(), [new, old], "on failure nothing has changed");
     assert!(!rig.udp(&asked).await.is_empty());
 
-    rig.server.set_listen(&listen(&[comes])).await.unwrap();
+    rig.server.set_listen(&listen(&[comes]), Serving::default()).await.unwrap();
     assert_eq!(rig.server.local_addrs(), [new]);
     assert_eq!(read_framed(&mut connection).await, None, "a removed address closes its connections");
     DnsServer::bind(&plain(old)).expect("the address is free again");

@@ -189,7 +189,7 @@ async fn a_round_over_an_older_generation_says_nothing() {
 async fn silence_is_a_problem_and_no_mismatch() {
     let mut rig = Rig::new(|_| PacketFilter::Unused);
     let at = rig.server.local_addrs();
-    rig.server.set_listen(&Dns { listen: Vec::new(), ..Dns::default() }).await.unwrap();
+    rig.server.set_listen(&Dns { listen: Vec::new(), ..Dns::default() }, Serving::default()).await.unwrap();
     assert_eq!(rig.round().await, Repair::None);
     let last = rig.last();
     assert_eq!((last.mismatches, last.problems.len()), (0, at.len()));

@@ -97,7 +97,7 @@ fn a_list_of_a_zone_takes_the_place_of_the_general_one() {
     let policy = Policy {
         clients: clients(&[("198.51.100.0/24", Does::Refuse)]),
         // Not in the order of the generation.
-        zones: vec![zone_policy("b.example", Some(own), ""), zone_policy("a.example", None, "")],
+        zones: Some(vec![zone_policy("b.example", Some(own), ""), zone_policy("a.example", None, "")]),
         ..Policy::default()
     };
     let rcode = |client, name| decide(&g, &policy, client, name, qtype::A).answer.unwrap().rcode;
@@ -112,10 +112,10 @@ fn a_key_opens_the_zone_it_belongs_to() {
     let g = view();
     let closed = || Some(clients(&[("0.0.0.0/0", Does::Refuse), ("::/0", Does::Drop)]));
     let policy = Policy {
-        zones: vec![
+        zones: Some(vec![
             zone_policy("a.example", closed(), &format!("{KEY} somebody")),
             zone_policy("b.example", closed(), ""),
-        ],
+        ]),
         ..Policy::default()
     };
     let ask = |client: &str, name: &str, qtype| {
@@ -143,10 +143,21 @@ fn a_key_opens_the_zone_it_belongs_to() {
 }
 
 #[test]
+fn a_zone_that_is_not_configured_is_for_nobody() {
+    let g = view();
+    let policy = Policy { zones: Some(vec![zone_policy("a.example", None, "")]), ..Policy::default() };
+    let rcode = |name| decide(&g, &policy, "192.0.2.1", name, qtype::A).answer.unwrap().rcode;
+    assert_eq!(rcode("7.2.0.192.a.example"), Rcode::NoError);
+    assert_eq!(rcode("7.2.0.192.b.example"), Rcode::Refused);
+}
+
+#[test]
 fn a_wrong_key_in_an_open_zone_is_a_name_like_any_other() {
     let g = view();
-    let policy =
-        Policy { zones: vec![zone_policy("a.example", None, &format!("{KEY} x"))], ..Policy::default() };
+    let policy = Policy {
+        zones: Some(vec![zone_policy("a.example", None, &format!("{KEY} x"))]),
+        ..Policy::default()
+    };
     let answer = decide(&g, &policy, "192.0.2.1", &format!("7.2.0.192.{KEY}x.a.example"), qtype::A).answer;
     assert_eq!(seen("x.a.example", &answer.unwrap()), nxdomain());
 }
@@ -159,7 +170,7 @@ fn quotas_are_counted_for_keys_and_clients_apart() {
         quotas: Arc::new(Quotas::new(settings, [1; 16])),
         exempt: Coverage::new(["203.0.113.0/24".parse().unwrap()]),
     };
-    let zones = vec![zone_policy("a.example", None, &format!("{KEY} x"))];
+    let zones = Some(vec![zone_policy("a.example", None, &format!("{KEY} x"))]);
     let policy = Policy { zones, quota: Some(quota), ..Policy::default() };
     let (plain, keyed) = ("7.2.0.192.a.example".to_owned(), format!("7.2.0.192.{KEY}.a.example"));
     let ask = |client, name: &str| {
