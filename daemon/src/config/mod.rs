@@ -140,7 +140,7 @@ impl Default for Dns {
             quic: Vec::new(),
             certificate: None,
             udp_size: 1232,
-            coalesce: Duration::from_micros(50),
+            coalesce: Duration::ZERO,
             nsid: None,
             version: None,
             hostname: None,

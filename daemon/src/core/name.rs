@@ -178,14 +178,17 @@ impl<'p> QuestionName<'p> {
     }
 
     /// Offset in the name of label `index`; that of the root when `index` is the number of labels.
+    #[inline]
     pub fn start(&self, index: usize) -> usize {
         if index >= self.labels() {
             return self.wire.len() - 1;
         }
-        let known = index.min(REMEMBERED - 1);
-        let mut at = usize::from(self.starts[known]);
+        if let Some(&start) = self.starts.get(index) {
+            return start.into();
+        }
         // Few names have so many labels, and no label of theirs is asked for often.
-        for _ in known..index {
+        let mut at = usize::from(self.starts[REMEMBERED - 1]);
+        for _ in REMEMBERED - 1..index {
             at += 1 + self.wire.get(at).copied().map_or(0, usize::from);
         }
         at
@@ -256,11 +259,13 @@ fn nibble(label: &[u8]) -> Option<u128> {
 
 /// 0 to 255 in decimal without leading zeros; `09` is not how anyone writes an octet.
 fn octet(label: &[u8]) -> Option<u32> {
-    let plain = matches!(label, [b'0'] | [b'1'..=b'9', ..]) && label.len() <= 3;
-    if !plain {
-        return None;
-    }
-    let value = label.iter().try_fold(0, |value, &b| Some(value * 10 + char::from(b).to_digit(10)?))?;
+    let digit = |b: u8| Some(u32::from(b.wrapping_sub(b'0'))).filter(|digit| *digit < 10);
+    let value = match *label {
+        [one] => digit(one)?,
+        [ten @ b'1'..=b'9', one] => digit(ten)? * 10 + digit(one)?,
+        [hundred @ b'1'..=b'9', ten, one] => digit(hundred)? * 100 + digit(ten)? * 10 + digit(one)?,
+        _ => return None,
+    };
     (value <= 255).then_some(value)
 }
 

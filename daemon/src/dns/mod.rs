@@ -20,6 +20,7 @@ mod handler;
 mod https;
 mod listener;
 mod message;
+mod pace;
 pub mod query_log;
 mod quic;
 mod renewal;

@@ -2,8 +2,9 @@
 //! clients (SO_REUSEPORT). Two system calls move a batch of datagrams; nothing else is asked of the system but the time,
 //! which takes no call.
 
-use super::batch::{BATCH, Batch};
+use super::batch::Batch;
 use super::handler::Handler;
+use super::pace::{self, Pace};
 use crate::core::answer::Transport;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -69,46 +70,12 @@ struct Worker {
     stop: Arc<AtomicBool>,
 }
 
-/// How fast datagrams come, to tell whether to wait for more of them.
-///
-/// Most of what an answer costs is to wake up for it. While several come within the time of a wait, a worker that has
-/// answered what there was sleeps for that time, and answers those together that came meanwhile. While few come, each is
-/// answered at once.
-struct Pace {
-    last: Instant,
-}
-
-impl Pace {
-    fn new(now: Instant) -> Self {
-        Self { last: now }
-    }
-
-    /// Will at least two more datagrams come within `wait`, going by the `count` that came since the last batch until
-    /// `now`? With half a batch or more, others are waiting already.
-    fn is_worth(&mut self, wait: Duration, count: usize, now: Instant) -> bool {
-        let gap = now.duration_since(self.last);
-        self.last = now;
-        let gaps = u32::try_from(count).unwrap_or(u32::MAX);
-        !wait.is_zero() && count < BATCH / 2 && gap * 2 <= wait * gaps
-    }
-}
-
-/// Lets short sleeps of this thread end when they should, and not up to 50 us later.
-fn sleep_exactly() {
-    let nanoseconds: libc::c_ulong = 1000;
-    // SAFETY: sets a number of the calling thread, and touches no memory.
-    let outcome = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, nanoseconds) };
-    if outcome != 0 {
-        tracing::debug!(error = %io::Error::last_os_error(), "sleeps may be longer than they should");
-    }
-}
-
 impl Worker {
     fn serve(self) {
         let shard = self.handler.shard(true);
         let mut batch = Batch::new();
         let (mut clock, mut pace) = (self.handler.clock(), Pace::new(Instant::now()));
-        sleep_exactly();
+        pace::sleep_exactly();
         while !self.stop.load(Ordering::Acquire) {
             match batch.receive(&self.socket) {
                 Ok(count) => {
@@ -137,25 +104,5 @@ impl Worker {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_who_is_asked_often_waits_for_more() {
-        let start = Instant::now();
-        let at = |micros| start + Duration::from_micros(micros);
-        let wait = Duration::from_micros(50);
-        let mut pace = Pace::new(start);
-        assert!(!pace.is_worth(wait, 1, at(1_000)), "a thousand a second");
-        assert!(!pace.is_worth(wait, 1, at(1_030)));
-        assert!(pace.is_worth(wait, 1, at(1_055)), "forty thousand");
-        assert!(pace.is_worth(wait, 3, at(1_115)), "they came in 60 us");
-        assert!(!pace.is_worth(wait, 2, at(1_175)), "two did");
-        assert!(!pace.is_worth(wait, BATCH / 2, at(1_176)), "others are waiting");
-        assert!(!pace.is_worth(Duration::ZERO, 5, at(1_177)), "off");
     }
 }

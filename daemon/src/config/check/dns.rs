@@ -52,7 +52,7 @@ impl Check<'_, '_> {
             coalesce: Duration::from_micros(self.number(
                 raw.coalesce_us.as_ref(),
                 "coalesce_us in [dns]",
-                50,
+                0,
                 0..=1000,
             )),
             nsid: self.parse(raw.nsid.as_ref(), "nsid in [dns]", said),

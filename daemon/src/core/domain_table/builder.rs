@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use std::ops::Range;
 
 /// Records of an average bucket: with them it takes one or two cache lines.
-const MEAN_BUCKET: usize = 2;
+const MEAN_BUCKET: usize = 4;
 /// Keys tried before giving up. With honest names the first one serves.
 const KEYS: u32 = 16;
 /// In place of the number of a parent's node.
