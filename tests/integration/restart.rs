@@ -153,6 +153,10 @@ enum Damage {
 impl Damage {
     fn apply(self, site: &Site) {
         let path = site.path("state/blackthorn.db");
+        // What a stop in a hurry left in the log would hide the damage.
+        for log in ["state/blackthorn.db-wal", "state/blackthorn.db-shm"] {
+            let _ = fs::remove_file(site.path(log));
+        }
         let mut bytes = fs::read(&path).unwrap();
         match self {
             Self::Garbage => bytes.fill(0xa5),

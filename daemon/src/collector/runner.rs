@@ -43,6 +43,8 @@ pub enum FirstAttempt {
     Immediately,
     /// After a random part of a tenth of the refresh interval: a good copy is at hand.
     AfterJitter,
+    /// After the refresh interval: it has just been read.
+    Regular,
 }
 
 /// What came of one attempt.
@@ -143,6 +145,7 @@ impl Task {
         let mut wait = match self.job.first_attempt {
             FirstAttempt::Immediately => Duration::ZERO,
             FirstAttempt::AfterJitter => schedule::first_delay(self.job.refresh, rand::random()),
+            FirstAttempt::Regular => schedule::delay(self.job.refresh, history, rand::random()),
         };
         loop {
             tokio::select! {

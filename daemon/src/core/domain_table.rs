@@ -4,17 +4,19 @@
 //! a name, most specific is an entry for exactly this name; then the entry for the names below its parent, then for
 //! those below its grandparent, and so on to the zone. The first one found decides, listed or excluded: a listing under
 //! an exclusion lists again. [`Scope::Subtree`] is both kinds at once. Of several entries for the same name and kind an
-//! exclusion wins, and of listings the lowest payload, so that the order of the rules means nothing; whoever merges feeds
-//! settles both before. Case of ASCII letters does not count (RFC 4343), other octets are compared as they are.
+//! exclusion wins, and of listings the lowest payload, so that the order of the rules means nothing; whoever merges
+//! feeds settles both before. Case of ASCII letters does not count (RFC 4343), other octets are compared as they are.
 //!
 //! **Layout.** One record for each name with something to say, and for each name above one. Records lie in buckets,
-//! chosen by a keyed hash of the labels from the top down; a directory says where each bucket begins, and in a small filter
-//! which names cannot be in it. A record names its parent's record and its own last label, so a lookup walks down from the
-//! zone, one bucket a label, until a name has no record or nothing below it. Buckets are small, so a step is two cache
-//! misses, nearly always one where there is no record, and the space is hardly more than the labels. No pointer of the image is followed while looking up, so on damaged bytes the answer is wrong, and nothing
-//! worse: work is bounded by labels times the size of a bucket.
+//! chosen by a keyed hash of the labels from the top down; a directory says where each bucket begins, and in a small
+//! filter which names cannot be in it. A record names its parent's record and its own last label, so a lookup walks
+//! down from the zone, one bucket a label, until a name has no record or nothing below it. Buckets are small, so a step
+//! is two cache misses, nearly always one where there is no record, and the space is hardly more than the labels. No
+//! pointer of the image is followed while looking up, so on damaged bytes the answer is wrong, and nothing worse: work
+//! is bounded by labels times the size of a bucket.
 //!
-//! `record` is the layout, `rules` sorts what is to be said, `builder` compiles it, `names` reads it back, `presence` says which names exist without records of their own.
+//! `record` is the layout, `rules` sorts what is to be said, `builder` compiles it, `names` reads it back, `presence`
+//! says which names exist without records of their own.
 
 mod builder;
 mod names;

@@ -378,9 +378,12 @@ impl Engine {
     /// One job per feed. Files have just been read; addresses are asked at once after a reload or without a copy.
     fn start_runner(&self, now: bool) -> (Runner, mpsc::Receiver<Delivery>) {
         let job = |slot: &Slot| {
-            let local = matches!(slot.feed.source, Source::Path(_));
-            let at_once = !local && (now || slot.loaded.is_none() || slot.is_unsaved());
-            let first_attempt = if at_once { FirstAttempt::Immediately } else { FirstAttempt::AfterJitter };
+            let at_once = now || slot.loaded.is_none() || slot.is_unsaved();
+            let first_attempt = match slot.feed.source {
+                Source::Path(_) if slot.is_ok() => FirstAttempt::Regular,
+                Source::Url(_) if at_once => FirstAttempt::Immediately,
+                Source::Path(_) | Source::Url(_) => FirstAttempt::AfterJitter,
+            };
             FeedJob {
                 id: slot.feed.id.clone(),
                 source: slot.feed.source.clone(),

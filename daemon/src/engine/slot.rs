@@ -219,6 +219,11 @@ impl Slot {
         }
     }
 
+    /// Did the last attempt succeed?
+    pub(super) fn is_ok(&self) -> bool {
+        self.state == FeedState::Ok
+    }
+
     /// What a failed attempt means for the service.
     pub(super) fn consequence(&self) -> &'static str {
         if self.loaded.is_some() { "the last good copy stays in use" } else { "it has no data yet" }

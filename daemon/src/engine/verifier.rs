@@ -1,13 +1,14 @@
 //! The verifier: after each publication, and every few minutes, compares what is served with what should be: the image
 //! with its checksum, our own DNS port and the kernel with the image.
 //!
-//! A round begins as a task beside the engine (image and DNS take time) and ends on the engine's thread with the kernel,
-//! whose handle the engine owns. What is wrong is counted, logged, shown, and repaired by publishing again, at most once
-//! a minute. With a packet filter the image is in the kernel's own pages, so a damaged one is damaged for both: it is
-//! never the source of a repair, but built again, or read from its file. That the image says what was merged is checked before it is published, by [`crate::core::build`].
+//! A round begins as a task beside the engine (image and DNS take time) and ends on the engine's thread with the
+//! kernel, whose handle the engine owns. What is wrong is counted, logged, shown, and repaired by publishing again, at
+//! most once a minute. With a packet filter the image is in the kernel's own pages, so a damaged one is damaged for
+//! both: it is never the source of a repair, but built again, or read from its file. That the image says what was
+//! merged is checked before it is published, by [`crate::core::build`].
 //!
-//! Bounds of a round: [`MAX_PROBES`] addresses, each probed once in the kernel (some 10 ms in all); [`MAX_QUESTIONS`] DNS
-//! questions about addresses, one at a time, and for each zone of domains and each listening address
+//! Bounds of a round: [`MAX_PROBES`] addresses, each probed once in the kernel (some 10 ms in all); [`MAX_QUESTIONS`]
+//! DNS questions about addresses, one at a time, and for each zone of domains and each listening address
 //! [`verify::MAX_NAMES`] about names; one pass over the image.
 
 use super::packet_filter::PacketFilter;
