@@ -260,6 +260,8 @@ pub struct Shard {
     stats: DnsStats,
     /// By [`ZoneSlot`].
     zones: Box<[ZoneStats]>,
+    /// Listed answers, by [`FeedSlot`].
+    feeds: Box<[Counter]>,
     /// Does a single thread raise them?
     alone: bool,
 }
@@ -267,7 +269,8 @@ pub struct Shard {
 impl Shard {
     fn new(alone: bool) -> Self {
         let zones = (0..MAX_ZONES).map(|_| ZoneStats::default()).collect();
-        Self { stats: DnsStats::default(), zones, alone }
+        let feeds = (0..MAX_FEEDS).map(|_| Counter::default()).collect();
+        Self { stats: DnsStats::default(), zones, feeds, alone }
     }
 
     /// Adds one to a counter.
@@ -290,6 +293,14 @@ impl Shard {
         }
     }
 
+    /// Adds one to the listed answers of a feed.
+    #[inline]
+    pub fn count_feed(&self, feed: FeedSlot) {
+        if let Some(counter) = self.feeds.get(feed.0) {
+            self.raise(counter, 1);
+        }
+    }
+
     #[inline]
     fn raise(&self, counter: &Counter, n: u64) {
         if self.alone { counter.add_alone(n) } else { counter.add(n) }
@@ -300,12 +311,24 @@ impl Shard {
         for (own, other) in self.zones.iter().zip(&other.zones) {
             own.absorb(other);
         }
+        for (own, other) in self.feeds.iter().zip(&other.feeds) {
+            own.absorb(other);
+        }
     }
 }
 
 /// The place of a zone's counters, the same as long as the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ZoneSlot(usize);
+
+/// The place of a feed's counter, the same as long as the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedSlot(usize);
+
+/// Most feeds with a counter of their own; further ones share the last place. 8 KiB for each worker.
+pub const MAX_FEEDS: usize = 1024;
+/// What the last place is called.
+const OTHER_FEEDS: &str = "other feeds";
 
 /// Most zones with counters of their own; further ones share the last place. 32 KiB for each worker.
 pub const MAX_ZONES: usize = 1024;
@@ -326,6 +349,8 @@ pub struct Stats {
     shards: Mutex<Shards>,
     /// Names of zones by their place. Zones that are gone stay, so that nothing counted is lost.
     zones: Mutex<Vec<String>>,
+    /// The same for feeds.
+    feeds: Mutex<Vec<String>>,
     /// Verifier.
     pub verifier: VerifierStats,
 }
@@ -342,6 +367,7 @@ impl Default for Stats {
         Self {
             shards: Mutex::new(Shards { gone: Shard::new(false), present: Vec::new() }),
             zones: Mutex::default(),
+            feeds: Mutex::default(),
             verifier: VerifierStats::default(),
         }
     }
@@ -379,16 +405,19 @@ impl Stats {
 
     /// The place of a zone's counters.
     pub fn zone(&self, name: &str) -> ZoneSlot {
-        let mut zones = lock(&self.zones);
-        if let Some(known) = zones.iter().position(|known| known == name) {
-            return ZoneSlot(known);
-        }
-        if zones.len() + 1 < MAX_ZONES {
-            zones.push(name.to_owned());
-        } else if zones.len() < MAX_ZONES {
-            zones.push(OTHER_ZONES.to_owned());
-        }
-        ZoneSlot(zones.len() - 1)
+        ZoneSlot(place(&mut lock(&self.zones), name, MAX_ZONES, OTHER_ZONES))
+    }
+
+    /// How many answers were listed by each feed that any was listed by, in the order they were first served.
+    pub fn hits(&self) -> Vec<(String, u64)> {
+        let names = lock(&self.feeds).clone();
+        let counted = names.into_iter().zip(self.total().feeds).map(|(name, hits)| (name, hits.get()));
+        counted.filter(|(_, hits)| *hits > 0).collect()
+    }
+
+    /// The place of a feed's counter.
+    pub fn feed(&self, id: &str) -> FeedSlot {
+        FeedSlot(place(&mut lock(&self.feeds), id, MAX_FEEDS, OTHER_FEEDS))
     }
 
     fn total(&self) -> Shard {
@@ -398,6 +427,19 @@ impl Stats {
         shards.present.iter().for_each(|shard| total.absorb(shard));
         total
     }
+}
+
+/// The place of a name among at most `max`, added if it is new; the last one is for all `others`.
+fn place(names: &mut Vec<String>, name: &str, max: usize, others: &str) -> usize {
+    if let Some(known) = names.iter().position(|known| known == name) {
+        return known;
+    }
+    if names.len() + 1 < max {
+        names.push(name.to_owned());
+    } else if names.len() < max {
+        names.push(others.to_owned());
+    }
+    names.len() - 1
 }
 
 /// Counters are whole at any moment, so what a panic left behind can be used.
@@ -461,6 +503,17 @@ mod tests {
         let zones = stats.zones();
         assert_eq!(zones.len(), 1);
         assert_eq!((zones[0].0.as_str(), zones[0].1.questions.get()), ("bl.example", 2));
+    }
+
+    #[test]
+    fn hits_are_counted_for_each_feed() {
+        let stats = Stats::default();
+        let (one, other) = (stats.shard(true), stats.shard(false));
+        one.count_feed(stats.feed("a"));
+        stats.feed("idle");
+        other.count_feed(stats.feed("a"));
+        other.count_feed(stats.feed("b"));
+        assert_eq!(stats.hits(), [("a".to_owned(), 2), ("b".to_owned(), 1)]);
     }
 
     #[test]

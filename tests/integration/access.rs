@@ -65,6 +65,7 @@ fn without_the_key_nothing_is_told_and_the_key_is_told_to_nobody() {
     assert_eq!(status["zones"]["bl.example"]["questions"], 7);
     assert_eq!(status["zones"]["bl.example"]["listed"], 3);
     assert_eq!(status["dns"]["types"]["a"], 7);
+    assert_eq!(status["hits"]["mine"], 3);
     let log = daemon.log.text();
     daemon.stop();
     let lines = fs::read_to_string(site.path("queries.json")).unwrap();

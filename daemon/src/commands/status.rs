@@ -22,7 +22,7 @@ pub(super) fn run(args: &cli::Status) -> Result<Verdict, Box<dyn Error>> {
 }
 
 fn text(status: &Status, now: u64) -> String {
-    let Status { process, engine, live, dns, zones } = status;
+    let Status { process, engine, live, dns, zones, hits } = status;
     let title = format!(
         "blackthorn {}, pid {}, up {}\n",
         process.version,
@@ -33,6 +33,7 @@ fn text(status: &Status, now: u64) -> String {
         + &section("config", &config(process, now))
         + &section("dns", &listeners(process, now))
         + &section("queries", &queries(dns))
+        + &hits_of_feeds(hits)
         + &section("generation", &generation(&engine.generation, engine.hold.as_ref(), now))
         + &section("live", &[self::live(live)])
         + &section("feeds", &feeds(&engine.feeds))
@@ -133,6 +134,12 @@ fn queries(dns: &DnsStats) -> Vec<String> {
     }
     lines.retain(|line| !line.is_empty());
     lines
+}
+
+/// How often the feeds listed something, if they did.
+fn hits_of_feeds(hits: &BTreeMap<String, u64>) -> String {
+    let each: Vec<[String; 2]> = hits.iter().map(|(feed, count)| [feed.clone(), number(*count)]).collect();
+    if each.is_empty() { String::new() } else { section("hits", &columns(&each, &[1])) }
 }
 
 /// What was counted at all.
@@ -402,6 +409,7 @@ mod tests {
             live: LiveCounts { blocks: 1_234, allows: 1 },
             dns,
             zones: BTreeMap::from([("bl.example".to_owned(), asked)]),
+            hits: BTreeMap::from([("a".to_owned(), 1_200), ("other".to_owned(), 7)]),
         };
         assert_eq!(
             text(&status, NOW),
@@ -417,6 +425,8 @@ blackthorn 1.2.3, pid 4711, up 2h
               1 beyond a quota
               1 dropped above the rate limit, 2 truncated
               answered by UDP within 32 us (half of them), 32 us (99 %)
+  hits        a      1,200
+              other      7
   generation  1794999999, built 3m ago in 1,200 ms
               120,430 IPv4 addresses in 1,000 segments, 1 IPv6 segment
               2,000 domains, table 52.0 KiB
@@ -455,8 +465,17 @@ blackthorn 1.2.3, pid 4711, up 2h
         };
         let process = Process { started_at: NOW, reload: Some(Reload { at: NOW, error: None }), ..process() };
         let live = LiveCounts::default();
-        let shown =
-            text(&Status { process, engine, live, dns: DnsStats::default(), zones: BTreeMap::new() }, NOW);
+        let shown = text(
+            &Status {
+                process,
+                engine,
+                live,
+                dns: DnsStats::default(),
+                zones: BTreeMap::new(),
+                hits: BTreeMap::new(),
+            },
+            NOW,
+        );
         assert!(shown.starts_with("blackthorn 1.2.3, pid 4711, up 0s\n"), "{shown}");
         for line in [
             "              reloaded just now\n",

@@ -116,6 +116,7 @@ async fn status(State(Api { control, .. }): State<Api>) -> Json<Status> {
         live: live::counts(&control.live),
         dns: control.stats.dns(),
         zones: control.stats.zones().into_iter().collect(),
+        hits: control.stats.hits().into_iter().collect(),
     })
 }
 

@@ -68,6 +68,9 @@ pub struct Status {
     /// Counters of zones that were asked, by name.
     #[serde(default)]
     pub zones: BTreeMap<String, ZoneStats>,
+    /// How many answers were listed by each feed, by its id.
+    #[serde(default)]
+    pub hits: BTreeMap<String, u64>,
 }
 
 /// Where an answer comes from.

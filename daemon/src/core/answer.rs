@@ -4,6 +4,7 @@
 //! Existence follows RFC 8020: NXDOMAIN is said only of names with nothing at or below them.
 
 use super::generation::Generation;
+use super::listing::FeedIndex;
 use super::live_table::LiveTable;
 use super::name::{Asked, QuestionName};
 use super::network::fold;
@@ -205,6 +206,8 @@ pub struct Answer<'g> {
     pub ede: Option<Ede>,
     /// For a question about one address or domain of a zone: is it listed there?
     pub listed: Option<bool>,
+    /// The feeds that list it.
+    pub feeds: &'g [FeedIndex],
 }
 
 /// What to do with a question.
@@ -312,6 +315,7 @@ fn positive() -> Answer<'static> {
         authority: None,
         ede: None,
         listed: None,
+        feeds: &[],
     }
 }
 
@@ -423,7 +427,7 @@ impl<'g> Source<'g> {
             }
             _ => self.negative(Rcode::NoError),
         };
-        Answer { listed: Some(true), ..answer }
+        Answer { listed: Some(true), feeds: listed.feeds(), ..answer }
     }
 
     /// NODATA if something exists below the name, else NXDOMAIN.

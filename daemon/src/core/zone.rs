@@ -181,12 +181,14 @@ pub fn test_addresses(specs: &[ZoneSpec]) -> Vec<Ipv4Addr> {
 pub struct Listed {
     codes: Box<[Ipv4Addr]>,
     texts: Box<[Arc<Template>]>,
+    feeds: Box<[FeedIndex]>,
 }
 
 impl Listed {
     /// One code, and a text if there is one.
     pub fn one(code: Ipv4Addr, text: Option<Template>) -> Self {
-        Self { codes: [code].into(), texts: text.map(Arc::new).into_iter().collect() }
+        let texts = text.map(Arc::new).into_iter().collect();
+        Self { codes: [code].into(), texts, feeds: Box::default() }
     }
 
     /// A records: ascending, without repeats, at least one.
@@ -197,6 +199,11 @@ impl Listed {
     /// TXT records, in the order of the zone's feeds, without repeats; none if no feed has a text.
     pub fn texts(&self) -> &[Arc<Template>] {
         &self.texts
+    }
+
+    /// The feeds of the zone that list it; none for test entries and what was blocked by hand alone.
+    pub fn feeds(&self) -> &[FeedIndex] {
+        &self.feeds
     }
 }
 
@@ -280,7 +287,7 @@ impl Zone {
                 ns: if ns.is_empty() { vec![name.clone()] } else { ns },
                 contact: DomainName::parse(&contact)?,
                 answers,
-                blocked: view.blocked(&[], &[]),
+                blocked: view.blocked(&[], &[], &[]),
                 shown,
                 nested: names.iter().filter(inside).cloned().collect(),
                 texts_left_out,
@@ -392,6 +399,9 @@ struct View {
     room: usize,
 }
 
+/// What tells answers apart: codes, numbers of texts, feeds.
+type Content = (Vec<Ipv4Addr>, Vec<usize>, Vec<FeedIndex>);
+
 /// A code and the number of its text.
 #[derive(Clone, Copy)]
 struct Part {
@@ -437,7 +447,7 @@ impl View {
 
     /// An answer for each listing, and how many of them have texts left out.
     fn answers(&self, listings: &Listings) -> (Box<[Option<Arc<Answers>>]>, usize) {
-        let mut known: HashMap<(Vec<Ipv4Addr>, Vec<usize>), Arc<Answers>> = HashMap::new();
+        let mut known: HashMap<Content, Arc<Answers>> = HashMap::new();
         let mut left_out = 0;
         let answers = listings.iter().map(|(_, members)| {
             let parts: Vec<Part> = members.iter().flat_map(|member| self.parts(*member)).collect();
@@ -447,27 +457,30 @@ impl View {
             let codes = sorted(parts.iter().map(|part| part.code));
             let mut texts = sorted(parts.iter().filter_map(|part| part.text));
             left_out += usize::from(self.cut(&mut texts));
-            let answers = known.entry((codes, texts)).or_insert_with_key(|(codes, texts)| {
-                let (listed, blocked) = (self.listed(codes, texts), self.blocked(codes, texts));
-                Arc::new(Answers { listed, blocked })
+            let own =
+                |member: &&Member| member.feed != FeedIndex::TEST && self.by_feed.contains_key(&member.feed);
+            let feeds = members.iter().filter(own).map(|member| member.feed).collect();
+            let answers = known.entry((codes, texts, feeds)).or_insert_with_key(|(codes, texts, feeds)| {
+                let listed = self.listed(codes, texts, feeds);
+                Arc::new(Answers { listed, blocked: self.blocked(codes, texts, feeds) })
             });
             Some(answers.clone())
         });
         (answers.collect(), left_out)
     }
 
-    fn listed(&self, codes: &[Ipv4Addr], texts: &[usize]) -> Listed {
+    fn listed(&self, codes: &[Ipv4Addr], texts: &[usize], feeds: &[FeedIndex]) -> Listed {
         let texts = texts.iter().filter_map(|&number| self.texts.get(number).cloned());
-        Listed { codes: codes.into(), texts: texts.collect() }
+        Listed { codes: codes.into(), texts: texts.collect(), feeds: feeds.into() }
     }
 
     /// What is said of these codes and texts together with a block.
-    fn blocked(&self, codes: &[Ipv4Addr], texts: &[usize]) -> Option<Listed> {
+    fn blocked(&self, codes: &[Ipv4Addr], texts: &[usize], feeds: &[FeedIndex]) -> Option<Listed> {
         let live = self.live?;
         let codes = sorted(codes.iter().copied().chain([live.code]));
         let mut texts = sorted(texts.iter().copied().chain(live.text));
         self.cut(&mut texts);
-        Some(self.listed(&codes, &texts))
+        Some(self.listed(&codes, &texts, feeds))
     }
 
     /// What the zone adds to an answer for one member of a listing.

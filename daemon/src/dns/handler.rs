@@ -396,6 +396,13 @@ impl<'t> Request<'t> {
             Some(false) => shard.count(|dns| &dns.not_listed),
             None => {}
         }
+        for feed in decision.answer.iter().flat_map(|answer| answer.feeds) {
+            let part = self.turn.view.as_ref().and_then(|view| view.generation.part(*feed));
+            let slot = part.and_then(|part| self.turn.serving.feed_slot(*feed, &part.id));
+            if let Some(slot) = slot {
+                shard.count_feed(slot);
+            }
+        }
         let slot = decision.zone.and_then(|(number, zone)| self.turn.serving.zone_slot(number, zone));
         if let Some(slot) = slot {
             shard.count_zone(slot, |zone| &zone.questions);
@@ -469,6 +476,7 @@ fn without_data(rcode: Rcode) -> Answer<'static> {
         authority: None,
         ede: None,
         listed: None,
+        feeds: &[],
     }
 }
 

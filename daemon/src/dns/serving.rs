@@ -9,14 +9,16 @@ use crate::config::{self, ClientSpec, Config, ConnectionLimits, ZoneAccess};
 use crate::core::access::Access;
 use crate::core::cookie::{self, Cookie, Secrets};
 use crate::core::coverage::Coverage;
+use crate::core::entry::FeedId;
 use crate::core::keys::{KeyError, Keys};
+use crate::core::listing::FeedIndex;
 use crate::core::name::{DomainName, NameError};
 use crate::core::policy::{Clients, Policy, Quota, ZonePolicy};
 use crate::core::quota::Quotas;
 use crate::core::rate::{self, Kind, Limits, Verdict};
 use crate::core::text::{Template, TextError};
 use crate::core::zone::{Listed, Zone};
-use crate::stats::{Stats, ZoneSlot};
+use crate::stats::{FeedSlot, Stats, ZoneSlot};
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::IpAddr;
@@ -68,6 +70,8 @@ pub struct Serving {
     unlimited: Coverage,
     /// Counters of the zones of `policy`.
     zones: Vec<ZoneSlot>,
+    /// Counters of feeds, in the order of the configuration.
+    feeds: Vec<(FeedId, FeedSlot)>,
     /// Who asked for what.
     pub(super) query_log: Option<Arc<QueryLog>>,
 }
@@ -87,6 +91,7 @@ impl Default for Serving {
             rate: rate::Settings::default(),
             unlimited: Coverage::default(),
             zones: Vec::new(),
+            feeds: Vec::new(),
             query_log: None,
         }
     }
@@ -190,6 +195,7 @@ impl Serving {
             rate: dns.rate_limit,
             unlimited: Coverage::new(dns.rate_exempt.iter().copied()),
             zones: config.zones.iter().map(|zone| stats.zone(&zone.name)).collect(),
+            feeds: config.feeds.iter().map(|feed| (feed.id.clone(), stats.feed(feed.id.as_str()))).collect(),
             query_log: before.query_log.clone(),
         })
     }
@@ -228,6 +234,14 @@ impl Serving {
             _ if self.unlimited.find(client).is_some() => Verdict::Send,
             other => other,
         }
+    }
+
+    /// The counter of a feed, which is probably the one with this number; `None`: it is not of the configuration.
+    #[inline]
+    pub(super) fn feed_slot(&self, number: FeedIndex, id: &FeedId) -> Option<FeedSlot> {
+        let has_id = |feed: &&(FeedId, FeedSlot)| feed.0 == *id;
+        let probable = self.feeds.get(usize::from(number.0)).filter(has_id);
+        Some(probable.or_else(|| self.feeds.iter().find(has_id))?.1)
     }
 
     /// The counters of a zone, which is probably the one with this number; `None`: it is not of the configuration.

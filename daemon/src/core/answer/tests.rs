@@ -107,6 +107,24 @@ fn a_listed_address_has_a_and_txt_and_nothing_else() {
 }
 
 #[test]
+fn an_answer_knows_the_feeds_of_the_zone_that_list_it() {
+    let spec = zone("bl.example", &[(1, "127.0.0.2", ""), (2, "127.0.0.2", "")]);
+    let entries = [(1, "192.0.2.7"), (2, "192.0.2.0/24"), (3, "192.0.2.7")];
+    let g = generation(&[spec], &entries);
+    let feeds = |g: &View, name| {
+        let answer = ask_with(Some(g), name, qtype::A, CLASS_IN, Transport::Udp);
+        answer.feeds.iter().map(|feed| feed.0).collect::<Vec<_>>()
+    };
+    assert_eq!(feeds(&g, "7.2.0.192.bl.example"), [1, 2]);
+    assert_eq!(feeds(&g, "8.2.0.192.bl.example"), [2]);
+    assert!(feeds(&g, "2.0.0.127.bl.example").is_empty(), "a test entry is of no feed");
+    assert!(feeds(&g, "8.2.1.192.bl.example").is_empty());
+    let live = with_live(&[(1, "192.0.2.7")], &[(Action::Block, "192.0.2.0/24")]);
+    assert_eq!(feeds(&live, "7.2.0.192.bl.example"), [1], "blocked by hand as well");
+    assert!(feeds(&live, "8.2.0.192.bl.example").is_empty(), "blocked by hand alone");
+}
+
+#[test]
 fn the_apex_has_soa_and_ns() {
     let g = one_zone(&[]);
     let soa = format!("SOA {SERIAL}");

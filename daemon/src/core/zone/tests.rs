@@ -37,8 +37,8 @@ fn codes_and_texts_of_several_feeds_are_joined_without_repeats() {
     let distinct: std::collections::HashSet<_> = zone.answers.iter().flatten().map(Arc::as_ptr).collect();
     assert_eq!(
         distinct.len(),
-        3,
-        "a for feeds 1, 1 and 2, and the test entry; c and a; c for its test entry"
+        5,
+        "a for feed 1, for 1 and 2, and for the test entry; c and a; c for its test entry"
     );
 }
 
