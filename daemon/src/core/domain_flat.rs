@@ -9,7 +9,7 @@
 use super::domain::{Domains, Scope};
 use super::domain_keys::{Keys, name_of};
 
-/// One feed's names, in the order of their keys (see [`super::domain_keys`]).
+/// One feed's names, in the order of their keys (see `domain_keys`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FlatDomains {
     /// For each name its flags, the length of its key, and the key.

@@ -5,10 +5,11 @@
 //! How often a client is answered is settled last, when it is known what would be said. Work is bounded by the length of
 //! the message.
 
+use super::counting::{of_rcode, of_transport, of_type};
 use super::query_log::{Line, LoggedName};
 use super::serving::Serving;
 use super::wire::{self, Opt};
-use crate::core::answer::{Answer, Decision, Question, Rcode, Records, Transport, answer, qtype};
+use crate::core::answer::{Answer, Decision, Question, Rcode, Records, Transport, answer};
 use crate::core::cookie::{self, Cookie};
 use crate::core::policy::{Admission, Asker};
 use crate::core::query::{Echo, Edns, Fault, Head, Query};
@@ -16,7 +17,7 @@ use crate::core::quota::Standing;
 use crate::core::rate::{Kind, Verdict};
 use crate::core::view::View;
 use crate::live::{Latest, Live};
-use crate::stats::{Counter, DnsStats, RcodeStats, Shard, Stats, TypeStats};
+use crate::stats::{Shard, Stats};
 use arc_swap::Guard;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -490,42 +491,6 @@ fn kind(rcode: Rcode) -> Kind {
         | Rcode::NotAuth
         | Rcode::BadVers
         | Rcode::BadCookie => Kind::Error,
-    }
-}
-
-fn of_transport(dns: &DnsStats, transport: Transport) -> &Counter {
-    match transport {
-        Transport::Udp => &dns.udp,
-        Transport::Tcp => &dns.tcp,
-        Transport::Tls => &dns.tls,
-        Transport::Https => &dns.https,
-        Transport::Quic => &dns.quic,
-    }
-}
-
-fn of_type(types: &TypeStats, asked: u16) -> &Counter {
-    match asked {
-        qtype::A => &types.a,
-        qtype::AAAA => &types.aaaa,
-        qtype::NS => &types.ns,
-        qtype::SOA => &types.soa,
-        qtype::TXT => &types.txt,
-        qtype::ANY => &types.any,
-        _ => &types.other,
-    }
-}
-
-fn of_rcode(stats: &RcodeStats, rcode: Rcode) -> &Counter {
-    match rcode {
-        Rcode::NoError => &stats.noerror,
-        Rcode::FormErr => &stats.formerr,
-        Rcode::ServFail => &stats.servfail,
-        Rcode::NxDomain => &stats.nxdomain,
-        Rcode::NotImp => &stats.notimp,
-        Rcode::Refused => &stats.refused,
-        Rcode::NotAuth => &stats.notauth,
-        Rcode::BadVers => &stats.badvers,
-        Rcode::BadCookie => &stats.badcookie,
     }
 }
 

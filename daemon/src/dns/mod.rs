@@ -16,6 +16,7 @@ mod bind;
 mod certificate;
 pub mod client;
 mod connections;
+mod counting;
 mod handler;
 mod https;
 mod listener;

@@ -174,7 +174,7 @@ impl Watch {
         match spawn_blocking(move || Pair::load(&files, SystemTime::now())).await {
             Ok(Ok(pair)) => {
                 self.expires_at = pair.expires_at;
-                // A task that was told to end may still get here; then another pair is in use.
+                // Where this task was told to end while it was reading, because another pair is in use, it ends here.
                 tokio::task::yield_now().await;
                 put_into_use(&self.files, &self.in_use, &self.status, &pair);
             }

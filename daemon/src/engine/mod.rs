@@ -5,7 +5,7 @@
 //! one feed, [`exclude`] and [`host`] say what must not be listed or dropped, `publish` builds and publishes,
 //! `generations` serves the last one at start and keeps each new one on disk, [`live_entries`] is what operators put over
 //! it by hand, `verifier` compares what is served with it, [`hold`] keeps it in force, [`status`] is what the engine says
-//! of itself. [`preview`], [`disk`], [`written`] and [`why_not`] read the same things beside the engine, for commands and
+//! of itself, by `report`. [`preview`], [`disk`], [`written`] and [`why_not`] read the same things beside the engine, for commands and
 //! lookups.
 //!
 //! Memory: per feed the flattened segments (12 bytes a segment for IPv4, 48 for IPv6), held once and shared with the
@@ -26,6 +26,7 @@ pub mod written;
 mod generations;
 mod packet_filter;
 mod publish;
+mod report;
 mod slot;
 mod verifier;
 
@@ -37,14 +38,10 @@ use crate::collector::{FetchLimits, Fetched, Fetcher};
 use crate::config::{Config, Source};
 use crate::core::entry::FeedId;
 use crate::core::feed::Reject;
-use crate::core::generation::Generation;
 use crate::core::listing::FeedIndex;
-use crate::core::name::DomainName;
 use crate::core::protection::{
     Reservations, Reserved, ReservedDomain, built_in_domain_exclusions, built_in_exclusions,
 };
-use crate::core::view::{Expiry, View};
-use crate::core::zone::{Zone, ZoneSpec};
 use crate::stats::Stats;
 use crate::store::{LastGood, Store};
 use hold::{Held, HoldChange, HoldError};
@@ -53,7 +50,7 @@ use packet_filter::PacketFilter;
 use preview::{Known, Preview, PreviewError};
 use publish::Publisher;
 use slot::Slot;
-use status::{EngineStatus, HoldStatus, ZoneStatus};
+use status::{EngineStatus, HoldStatus};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -514,74 +511,6 @@ impl Engine {
         }
         self.report();
     }
-
-    /// Publishes the status, and how old the data may get.
-    fn report(&self) {
-        self.tell_ages();
-        let parts = self.publisher.live();
-        let held_back = |id: &FeedId| {
-            let part =
-                parts.as_ref().and_then(|generation| generation.parts.iter().find(|part| part.id == *id));
-            part.map(|part| part.held_back).unwrap_or_default()
-        };
-        let mut warnings: Vec<String> = self.config.warnings.iter().map(ToString::to_string).collect();
-        warnings.extend(self.hold_warnings());
-        warnings.extend(self.save_problem.iter().map(|problem| format!("state directory: {problem}")));
-        warnings.extend(self.publisher.problems());
-        warnings.extend(self.verifier.warnings());
-        warnings.extend(parts.iter().flat_map(|generation| &generation.zones).filter_map(texts_left_out));
-        self.status.send_replace(Arc::new(EngineStatus {
-            generation: self.publisher.status(),
-            hold: self.hold.clone(),
-            feeds: self.slots.iter().map(|slot| slot.status(held_back(&slot.feed.id))).collect(),
-            zones: self.zones(parts.as_deref()),
-            filter: self.filter.status(&self.config.filter),
-            verifier: self.verifier.status(),
-            warnings,
-        }));
-    }
-}
-
-impl Engine {
-    /// Publishes when zones expire, unless that is known and something else waits to be published.
-    fn tell_ages(&self) {
-        let Some(View { generation, expiries, .. }) = self.publisher.view() else { return };
-        let current = !self.dirty && !self.is_held();
-        if current || expiries.is_empty() {
-            self.publisher.expire(expiry::expiries(&generation, &self.slots, current));
-        }
-    }
-
-    /// The zones as configured; while a generation is held, as it has them.
-    fn zones(&self, live: Option<&Generation>) -> Vec<ZoneStatus> {
-        let expiries = self.publisher.view().map(|view| view.expiries).unwrap_or_default();
-        if let Some(live) = live.filter(|_| self.is_held()) {
-            let name = |feed: FeedIndex| Some(live.part(feed)?.id.to_string());
-            let status = |zone: &Zone| zone_status(zone.spec(), zone.loaded, &expiries, name);
-            return live.zones.iter().map(status).collect();
-        }
-        let name = |feed| Some(self.config.feed_id(feed)?.to_string());
-        let status = |spec| zone_status(spec, publish::zone_loaded(spec, &self.slots), &expiries, name);
-        self.config.zones.iter().map(status).collect()
-    }
-}
-
-fn zone_status(
-    spec: &ZoneSpec,
-    loaded: bool,
-    expiries: &[Expiry],
-    name: impl Fn(FeedIndex) -> Option<String>,
-) -> ZoneStatus {
-    let expiry = DomainName::parse(&spec.name)
-        .ok()
-        .and_then(|zone| expiries.iter().find(|expiry| expiry.zone == zone));
-    ZoneStatus {
-        name: spec.name.clone(),
-        loaded,
-        feeds: spec.feeds.iter().filter_map(|feed| name(feed.feed)).collect(),
-        expires_at: expiry.map(|expiry| expiry.at),
-        retired: spec.retired.is_some(),
-    }
 }
 
 /// What became of a body.
@@ -594,14 +523,6 @@ enum Kept {
     Refused,
 }
 
-/// What a zone cannot say in full.
-fn texts_left_out(zone: &Zone) -> Option<String> {
-    let (name, count) = (&zone.spec().name, zone.texts_left_out());
-    (count > 0).then(|| {
-        format!("zone {name}: {count} listings have more texts than fit a reply; some are left out, shorten the texts")
-    })
-}
-
 fn limits(slot: &Slot) -> FetchLimits {
     FetchLimits { max_bytes: slot.feed.rules.max_bytes, timeout: slot.feed.timeout }
 }
@@ -609,22 +530,4 @@ fn limits(slot: &Slot) -> FetchLimits {
 /// Seconds since 1970; 0 on a clock before that.
 pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::core::fixture;
-
-    #[test]
-    fn texts_that_do_not_fit_are_warned_of() {
-        let long = |c: &str| c.repeat(250);
-        let fits = fixture::zone("a.example", &[(0, "127.0.0.2", &long("a")), (1, "127.0.0.3", "short")]);
-        let cut = fixture::zone("b.example", &[(0, "127.0.0.2", &long("a")), (1, "127.0.0.3", &long("b"))]);
-        let entries = [(0, "192.0.2.1"), (1, "192.0.2.0/24")];
-        let generation = fixture::generation(&[fits, cut], &entries);
-        let warnings: Vec<String> = generation.zones.iter().filter_map(texts_left_out).collect();
-        let expected = "zone b.example: 1 listings have more texts than fit a reply; some are left out, shorten the texts";
-        assert_eq!(warnings, [expected]);
-    }
 }
